@@ -1,0 +1,1 @@
+"""Verge: an AWS IoT Greengrass fleet in a repository."""

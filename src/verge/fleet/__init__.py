@@ -1,0 +1,1 @@
+"""The tooling: builds, wheelhouse, bundles, devices, output."""

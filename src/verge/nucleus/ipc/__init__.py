@@ -1,0 +1,1 @@
+"""The IPC server: framing, connections, dispatch, authorization and one module per service."""

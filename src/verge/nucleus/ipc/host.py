@@ -1,0 +1,194 @@
+"""What the IPC services ask of the rest of the nucleus.
+
+The services see the nucleus only through these protocols, so they can be tested without it and
+the nucleus never imports the IPC package except to start the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Unsubscribe = Callable[[], None]
+
+
+class StaleWriteError(Exception):
+    """A configuration value on the device is newer than the write that was asked for."""
+
+
+class UnknownComponentError(LookupError):
+    """No component of that name is installed."""
+
+
+class UnknownDeploymentError(LookupError):
+    """No local deployment with that id is known."""
+
+
+class InvalidDeploymentError(ValueError):
+    """A local deployment request cannot be accepted; `argument` names what is wrong.
+
+    `argument` is "recipe_directory", "artifact_directory" or any other field of LocalDeployment.
+    """
+
+    def __init__(self, argument: str, reason: str) -> None:
+        super().__init__(reason)
+        self.argument = argument
+
+
+@dataclass(frozen=True)
+class ComponentDetails:
+    """One installed component as `GetComponentDetails` reports it (contract 4.8)."""
+
+    name: str
+    version: str
+    state: str
+    """One of the eight external states (contract 2.1)."""
+    configuration: Mapping[str, Any]
+    status_reason: str = ""
+    is_root: bool = False
+
+
+@dataclass(frozen=True)
+class RunWith:
+    """The user and the limits that a deployment asks for; None leaves the present ones."""
+
+    posix_user: str | None = None
+    memory_kilobytes: int | None = None
+    cpus: float | None = None
+
+
+@dataclass(frozen=True)
+class ConfigurationUpdate:
+    """RESET pointers (RFC 6901, in order), then MERGE (contract 3.6)."""
+
+    merge: Mapping[str, Any] = field(default_factory=dict)
+    reset: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class LocalDeployment:
+    """A `CreateLocalDeployment` request (contract 3.10)."""
+
+    group_name: str | None = None
+    recipe_directory: str | None = None
+    artifact_directory: str | None = None
+    roots_to_add: Mapping[str, str] = field(default_factory=dict)
+    """Component name → exact version."""
+    roots_to_remove: Sequence[str] = ()
+    configuration: Mapping[str, ConfigurationUpdate] = field(default_factory=dict)
+    run_with: Mapping[str, RunWith] = field(default_factory=dict)
+    failure_handling_policy: str = "DO_NOTHING"
+
+
+@dataclass(frozen=True)
+class DeploymentStatus:
+    """A local deployment as `GetLocalDeploymentStatus` reports it."""
+
+    deployment_id: str
+    status: str
+    """QUEUED, IN_PROGRESS, SUCCEEDED, FAILED or CANCELED."""
+    created: float
+    """Seconds since the epoch."""
+    detailed_status: str | None = None
+    error_stack: Sequence[str] = ()
+    error_types: Sequence[str] = ()
+    failure_cause: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """One difference between what a deployment asks for and what the device has."""
+
+    component: str
+    action: str
+    """install, upgrade, downgrade, reinstall, configure or remove."""
+    before: str | None
+    """Version before, or for `configure` the JSON text of the value before."""
+    after: str | None
+    path: str = ""
+    """JSON pointer of the changed value, for `configure`."""
+
+
+class Configuration(Protocol):
+    """The configuration tree of all components; key comparison ignores case (contract 1.1)."""
+
+    def get(self, component: str, path: Sequence[str]) -> Any:
+        """Return the value at the path (a mapping, list or scalar).
+
+        Raises KeyError if the component or the path does not exist.
+        """
+
+    def merge(
+        self, component: str, path: Sequence[str], value: Mapping[str, Any], timestamp: float
+    ) -> None:
+        """Merge the value into the container at the path (contract 4.8, UpdateConfiguration).
+
+        Raises StaleWriteError if a value there is newer than the timestamp.
+        """
+
+    def subscribe(
+        self,
+        component: str,
+        path: Sequence[str],
+        changed: Callable[[str, Sequence[str]], None],
+    ) -> Unsubscribe:
+        """Call `changed(component, leaf path)` for every changed leaf at or below the path.
+
+        Raises KeyError if the node does not exist. The empty path always exists for an
+        installed component.
+        """
+
+
+class Components(Protocol):
+    """The installed components."""
+
+    def component_of_token(self, token: str) -> str | None:
+        """Return the component (or `greengrass-cli#user-0`) that this SVCUID belongs to."""
+
+    def details(self, name: str) -> ComponentDetails:
+        """Return one component. Raises UnknownComponentError."""
+
+    def list(self) -> Sequence[ComponentDetails]:
+        """Return all components, in name order."""
+
+    def report_state(self, name: str, state: str) -> None:
+        """Take a state that the component reports of itself: RUNNING or ERRORED (2.3)."""
+
+    async def restart(self, name: str) -> None:
+        """Restart a component. Raises UnknownComponentError, or ValueError with the reason."""
+
+    async def stop(self, name: str) -> None:
+        """Stop a component until it is restarted or deployed. Raises as `restart` does."""
+
+
+class Deployments(Protocol):
+    """Local deployments."""
+
+    def submit(self, deployment: LocalDeployment) -> str:
+        """Queue a deployment durably and return its id (a UUID). Raises InvalidDeploymentError."""
+
+    def plan(self, deployment: LocalDeployment) -> Sequence[PlannedChange]:
+        """Return what the deployment would change, touching nothing. Raises as `submit` does."""
+
+    def status(self, deployment_id: str) -> DeploymentStatus:
+        """Return one deployment. Raises UnknownDeploymentError."""
+
+    def list(self) -> Sequence[DeploymentStatus]:
+        """Return the known deployments, newest first."""
+
+    def cancel(self, deployment_id: str) -> str:
+        """Ask to cancel and return the message to show. Raises UnknownDeploymentError."""
+
+
+class Host(Protocol):
+    """The nucleus as its IPC services see it."""
+
+    @property
+    def configuration(self) -> Configuration: ...
+
+    @property
+    def components(self) -> Components: ...
+
+    @property
+    def deployments(self) -> Deployments: ...

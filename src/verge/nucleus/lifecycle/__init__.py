@@ -1,0 +1,1 @@
+"""Components as processes: states, dependency order, environment."""

@@ -1,0 +1,1 @@
+"""What the nucleus remembers: configuration, component store, deployments."""

@@ -1,0 +1,1 @@
+"""The recipe model shared by tooling, nucleus and cloud. Imports nothing of ours."""
