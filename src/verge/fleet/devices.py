@@ -1,0 +1,204 @@
+"""Reach devices over SSH: run a script, drop a picture, read results, components and logs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib.resources
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from verge.fleet import errors, inventory, project
+
+CONNECT_SECONDS = 10
+RESULT_PATIENCE = 30.0
+"""Seconds that a result may take; the first one after a start waits for the model to load."""
+
+_NO_RESULT = 75
+_SSH_FAILED = 255
+
+_Value = TypeVar("_Value")
+
+
+class DeviceError(errors.FleetError):
+    """A device could not be reached, or refused what was asked; `.device` names it."""
+
+    def __init__(self, device: str, reason: str, hint: str) -> None:
+        super().__init__(f"{device}: {reason}", hint=hint)
+        self.device = device
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The result of one dropped picture."""
+
+    device: str
+    picture: str
+    document: dict[str, Any]
+    """A `verge.detections/1` or `verge.rejection/1` document."""
+    seconds: float | None = None
+    """From the complete file to the stored result, as the device measured it."""
+    annotated: Path | None = None
+    """The annotated picture, fetched to this machine."""
+
+
+def ssh_command(where: project.Project, device: inventory.Device) -> list[str]:
+    """Return the start of an SSH command line that reaches the device without any question."""
+    command = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    config = where.state_dir / "ssh" / "config"
+    if config.is_file() and f"Host {device.name}\n" in config.read_text(encoding="utf-8"):
+        return [*command, "-F", str(config), device.name]
+    key = device.variables.get("ansible_ssh_private_key_file")
+    command += ["-i", str(key)] if key else []
+    user = device.variables.get("ansible_user")
+    address = str(device.variables.get("ansible_host", device.name))
+    return [*command, f"{user}@{address}" if user else address]
+
+
+def run_remote(
+    where: project.Project,
+    device: inventory.Device,
+    command: Sequence[str],
+    *,
+    content: bytes = b"",
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command on the device with `content` as its standard input.
+
+    Raises DeviceError if SSH does not reach the device; the command's own failure is returned.
+    """
+    done = subprocess.run(
+        [*ssh_command(where, device), shlex.join(command)],
+        input=content,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode == _SSH_FAILED:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DeviceError(
+            device.name,
+            f"cannot be reached over SSH: {said[-1] if said else 'no answer'}",
+            "./inv up creates and repairs local devices; ansible_host must be right for others",
+        )
+    return done
+
+
+def _run_script(
+    where: project.Project,
+    device: inventory.Device,
+    script: str,
+    arguments: Sequence[str],
+    content: bytes = b"",
+) -> subprocess.CompletedProcess[bytes]:
+    source = importlib.resources.files("verge.fleet.remote").joinpath(script).read_text("utf-8")
+    return run_remote(where, device, ["python3", "-c", source, *arguments], content=content)
+
+
+def _directory(device: inventory.Device, kind: str) -> str:
+    return str(device.variables.get(f"site_{kind}_directory", f"/var/lib/verge/{kind}s"))
+
+
+def drop_picture(where: project.Project, device: inventory.Device, picture: Path) -> Sighting:
+    """Copy a picture into the device's watched directory and return what was seen on it.
+
+    Raises DeviceError if the picture is not taken or no result comes within RESULT_PATIENCE.
+    """
+    try:
+        content = picture.read_bytes()
+    except OSError as error:
+        raise errors.FleetError(
+            f"cannot read {picture}: {error.strerror}", hint="name a JPEG or PNG file"
+        ) from error
+    arguments = [_directory(device, "picture"), _directory(device, "result"), picture.name]
+    done = _run_script(
+        where, device, "drop_picture.py", [*arguments, str(RESULT_PATIENCE)], content
+    )
+    if done.returncode == _NO_RESULT:
+        raise DeviceError(
+            device.name,
+            f"no result for {picture.name} within {RESULT_PATIENCE:.0f} s",
+            f"./inv status shows what runs; ./inv logs --device {device.name} says why; "
+            "the monitor takes only names that match its patterns",
+        )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DeviceError(
+            device.name,
+            f"cannot take {picture.name}: {said[-1] if said else 'no reason given'}",
+            "./inv provision makes the directories of a device",
+        )
+    answer = json.loads(done.stdout)
+    sighting = Sighting(device.name, picture.name, answer["result"], answer["seconds"])
+    return fetch_annotated(where, device, sighting)
+
+
+def fetch_annotated(
+    where: project.Project, device: inventory.Device, sighting: Sighting
+) -> Sighting:
+    """Copy the annotated picture of a result to `.verge/results/<device>/`, if there is one."""
+    remote = sighting.document.get("annotated")
+    if not remote:
+        return sighting
+    local = where.state_dir / "results" / device.name / f"{Path(sighting.picture).stem}.jpg"
+    done = run_remote(where, device, ["cat", str(remote)])
+    if done.returncode:
+        return sighting
+    local.parent.mkdir(parents=True, exist_ok=True)
+    partial = local.with_name(f".{local.name}.{os.getpid()}.part")
+    partial.write_bytes(done.stdout)
+    partial.replace(local)
+    return Sighting(
+        sighting.device, sighting.picture, sighting.document, sighting.seconds, annotated=local
+    )
+
+
+def read_results(
+    where: project.Project, device: inventory.Device, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Return the newest result documents on the device, newest first."""
+    arguments = [_directory(device, "result"), str(limit)]
+    done = _run_script(where, device, "read_results.py", arguments)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DeviceError(
+            device.name,
+            f"cannot read results: {said[-1] if said else 'no reason given'}",
+            "./inv provision makes the directories of a device",
+        )
+    documents: list[dict[str, Any]] = json.loads(done.stdout)
+    return documents
+
+
+def nucleus_json(
+    where: project.Project, device: inventory.Device, arguments: Sequence[str]
+) -> dict[str, Any]:
+    """Run `verge-nucleus … --json` on the device and return its document."""
+    command = ["sudo", "-n", "verge-nucleus", *arguments, "--json"]
+    done = run_remote(where, device, command)
+    try:
+        document: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip() or "no answer"
+        raise DeviceError(
+            device.name, f"the nucleus does not answer: {said}", "./inv provision installs it"
+        ) from None
+    return document
+
+
+def for_each(
+    devices: Sequence[inventory.Device], work: Callable[[inventory.Device], _Value]
+) -> list[tuple[inventory.Device, _Value | errors.FleetError]]:
+    """Do the work for all devices at once; an error stands in for the answer of its device."""
+
+    def guarded(device: inventory.Device) -> _Value | errors.FleetError:
+        try:
+            return work(device)
+        except errors.FleetError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
+        return list(zip(devices, pool.map(guarded, devices), strict=True))

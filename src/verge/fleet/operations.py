@@ -1,0 +1,188 @@
+"""Verbs on devices: provision, deploy, drop pictures, read status and logs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from verge.fleet import devices, errors, inventory, output, playbook, project, up
+
+LOG_LINES = 20
+"""Last lines of a failed component that `inv status` shows."""
+
+FAILED_STATES = frozenset({"ERRORED", "BROKEN"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which devices a verb acts on; exactly one of the three is set."""
+
+    group: str = ""
+    device: str = ""
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """What runs on a device, or why that is not known."""
+
+    device: str
+    components: list[dict[str, Any]] = field(default_factory=list)
+    """`name`, `version`, `state`, `is_root`, `status_reason` of each component."""
+    logs: dict[str, list[str]] = field(default_factory=dict)
+    """The last lines of each component that failed."""
+    error: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the device answers and nothing on it failed."""
+        return not self.error and not any(
+            component["state"] in FAILED_STATES for component in self.components
+        )
+
+
+def select_devices(fleet: inventory.Inventory, target: Target) -> list[inventory.Device]:
+    """Return the devices meant. Raises FleetError if none is named or a name is unknown."""
+    if target.everything:
+        return list(fleet.devices.values())
+    if target.device:
+        return [find_device(fleet, target.device)]
+    if not target.group:
+        raise errors.FleetError(
+            "cannot choose devices: no --group or --device given",
+            hint="name one, or give --all for every device of the inventory",
+        )
+    if target.group not in fleet.groups:
+        raise errors.FleetError(
+            f"cannot find group {target.group} in the inventory",
+            hint=f"groups: {', '.join(sorted(fleet.groups))}",
+        )
+    return [fleet.devices[name] for name in fleet.groups[target.group]]
+
+
+def find_device(fleet: inventory.Inventory, name: str) -> inventory.Device:
+    """Return a device by name. Raises FleetError if the inventory has none of that name."""
+    if name not in fleet.devices:
+        raise errors.FleetError(
+            f"cannot find device {name} in the inventory",
+            hint=f"devices: {', '.join(sorted(fleet.devices))}; add others to its hosts.yml",
+        )
+    return fleet.devices[name]
+
+
+def _some_devices(fleet: inventory.Inventory, name: str) -> list[inventory.Device]:
+    return [find_device(fleet, name)] if name else list(fleet.devices.values())
+
+
+def run_on_fleet(
+    where: project.Project,
+    inventory_path: Path,
+    playbook_name: str,
+    target: Target,
+    reporter: output.Reporter,
+    *,
+    prepare: bool = False,
+    check: bool = False,
+) -> playbook.PlaybookResult:
+    """Run a playbook on the devices meant, with a fresh release first if `prepare` is set."""
+    fleet = inventory.load_inventory(where, inventory_path)
+    chosen = [device.name for device in select_devices(fleet, target)]
+    if prepare:
+        up.prepare_release(where, fleet, reporter)
+    reporter.step(f"Running playbooks/{playbook_name}.yml on {', '.join(chosen)}")
+    return playbook.run_playbook(
+        where,
+        playbook_name,
+        inventory=inventory_path,
+        # Devices are created from the controller, so it belongs to every selection.
+        limit=[*chosen, "controller"],
+        check=check,
+        diff=check,
+        reporter=reporter,
+    )
+
+
+def drop_pictures(
+    where: project.Project,
+    inventory_path: Path,
+    path: Path,
+    device: str,
+    reporter: output.Reporter,
+) -> list[devices.Sighting]:
+    """Drop a picture, or the pictures of a folder, on devices and return what they see."""
+    fleet = inventory.load_inventory(where, inventory_path)
+    pictures = up.find_pictures(path)
+
+    def drop(target: inventory.Device) -> list[devices.Sighting]:
+        sightings = []
+        for number, picture in enumerate(pictures, start=1):
+            reporter.now(f"{target.name}: {picture.name} ({number} of {len(pictures)})")
+            sightings.append(devices.drop_picture(where, target, picture))
+        return sightings
+
+    sightings: list[devices.Sighting] = []
+    for _, answer in devices.for_each(_some_devices(fleet, device), drop):
+        reporter.clear()
+        if isinstance(answer, errors.FleetError):
+            raise answer
+        sightings += answer
+    return sightings
+
+
+def read_status(
+    where: project.Project, inventory_path: Path, device: str = ""
+) -> list[DeviceStatus]:
+    """Return what runs on each device; a device that does not answer says so in `.error`."""
+    fleet = inventory.load_inventory(where, inventory_path)
+
+    def read(target: inventory.Device) -> DeviceStatus:
+        listed = devices.nucleus_json(where, target, ["list"])["components"]
+        logs = {
+            component["name"]: _last_lines(where, target, component["name"])
+            for component in listed
+            if component["state"] in FAILED_STATES
+        }
+        return DeviceStatus(target.name, components=listed, logs=logs)
+
+    return [
+        DeviceStatus(target.name, error=str(answer))
+        if isinstance(answer, errors.FleetError)
+        else answer
+        for target, answer in devices.for_each(_some_devices(fleet, device), read)
+    ]
+
+
+def _last_lines(where: project.Project, device: inventory.Device, component: str) -> list[str]:
+    command = ["sudo", "-n", "verge-nucleus", "logs", component, "--lines", str(LOG_LINES)]
+    return devices.run_remote(where, device, command).stdout.decode(errors="replace").splitlines()
+
+
+def show_log(
+    where: project.Project,
+    inventory_path: Path,
+    device: str,
+    component: str,
+    lines: int,
+    follow: bool,
+) -> None:
+    """Print the last lines of a log, and new ones as they come if asked."""
+    target = find_device(inventory.load_inventory(where, inventory_path), device)
+    command = ["sudo", "-n", "verge-nucleus", "logs", component, "--lines", str(lines)]
+    command += ["--follow"] * follow
+    done = subprocess.run([*devices.ssh_command(where, target), shlex.join(command)], check=False)
+    if done.returncode:
+        raise devices.DeviceError(
+            device, f"cannot show the log of {component}", f"./inv status --device {device}"
+        )
+
+
+def open_shell(where: project.Project, inventory_path: Path, device: str) -> None:
+    """Replace this process by a shell on the device."""
+    target = find_device(inventory.load_inventory(where, inventory_path), device)
+    command: Sequence[str] = devices.ssh_command(where, target)
+    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted between SSH and the terminal

@@ -1,0 +1,1 @@
+"""Scripts that run on a device: read as text, sent over SSH, standard library only."""

@@ -1,0 +1,270 @@
+"""The verbs: each reads its arguments, calls one function of verge.fleet and prints.
+
+Imports stand inside the verbs so that each loads only what it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from invoke import task
+
+_FLEET_HELP = {
+    "group": "a group of the inventory",
+    "device": "one device",
+    "all": "every device of the inventory",
+}
+_ENVIRONMENT_HELP = {"env": "the inventory to act on (a folder of inventory/)"}
+_JSON_HELP = {"json": "print one machine-readable document"}
+
+
+@task(help=_ENVIRONMENT_HELP)
+def up(c: Any, env: str = "local") -> None:
+    """Build, create the devices, deploy, and show what they see on real pictures."""
+    from verge.fleet import output, project, report, up
+
+    where = project.Project.find()
+    result = up.bring_up(where, where.inventory(env), output.Reporter())
+    report.print_up(result)
+
+
+@task(help=_ENVIRONMENT_HELP)
+def destroy(c: Any, env: str = "local") -> None:
+    """Remove the devices, their image and network; .venv and the caches in .verge stay."""
+    from verge.fleet import output, project, report, up
+
+    where = project.Project.find()
+    report.print_changes(up.take_down(where, where.inventory(env), output.Reporter()), "removed")
+
+
+@task(
+    positional=["name"],
+    optional=["name"],
+    help={"name": "one component; all without it"} | _JSON_HELP,
+)
+def build(c: Any, name: str = "", json: bool = False) -> None:
+    """Build components whose inputs changed, into components/NAME/greengrass-build."""
+    from verge.fleet import build, output, project, report
+
+    names = [name] if name else []
+    reporter = output.Reporter()
+    results = build.build_components(project.Project.find(), names, report=reporter.detail)
+    report.print_builds(results, as_json=json)
+
+
+@task(positional=["name"], help={"name": "the component's name, such as com.example.Counter"})
+def new(c: Any, name: str) -> None:
+    """Create a component from components/_template."""
+    from verge.fleet import project, report, scaffold
+
+    report.print_created(scaffold.create_component(project.Project.find(), name))
+
+
+@task(
+    positional=["name"],
+    optional=["name"],
+    help={"name": "one component; all without it"} | _JSON_HELP,
+)
+def validate(c: Any, name: str = "", json: bool = False) -> None:
+    """Check recipes, gdk-configs and the dependencies between components."""
+    from verge.fleet import project, report, validate
+
+    findings = validate.validate_components(project.Project.find(), [name] if name else [])
+    report.print_findings(findings, as_json=json)
+
+
+@task(help={"since": "a git revision to compare with"} | _JSON_HELP)
+def changed(c: Any, since: str = "HEAD", json: bool = False) -> None:
+    """List the components that differ from a git revision, dependants included."""
+    from verge.fleet import build, project, report
+
+    report.print_names(build.changed_components(project.Project.find(), since=since), as_json=json)
+
+
+@task(
+    iterable=["platform"],
+    help={
+        "platform": "such as cp311-aarch64, repeatable; without it, what the inventory needs",
+        "relock": "compile the locks anew from requirements.in",
+    }
+    | _ENVIRONMENT_HELP,
+)
+def wheels(c: Any, platform: list[str], relock: bool = False, env: str = "local") -> None:
+    """Lock and download the wheels that devices install offline."""
+    from verge.fleet import inventory, output, project, report, up, wheelhouse
+
+    where = project.Project.find()
+    wanted = platform or up.platforms_of(inventory.load_inventory(where, where.inventory(env)))
+    reporter = output.Reporter()
+    results = wheelhouse.build_wheelhouse(where, wanted, relock=relock, report=reporter.detail)
+    report.print_wheelhouses(results)
+
+
+@task(help=_JSON_HELP)
+def bundle(c: Any, json: bool = False) -> None:
+    """Build and gather the release: recipes with digests, artifacts, versions from content."""
+    from verge.fleet import build, bundle, output, project, report
+
+    where, reporter = project.Project.find(), output.Reporter()
+    build.build_components(where, report=reporter.detail)
+    report.print_bundle(bundle.build_bundle(where, report=reporter.detail), as_json=json)
+
+
+@task(help=_FLEET_HELP | _ENVIRONMENT_HELP)
+def provision(
+    c: Any, group: str = "", device: str = "", all: bool = False, env: str = "local"
+) -> None:
+    """Create and provision devices: users, wheelhouse, Greengrass."""
+    _run_on_fleet("provision", group, device, all, env, prepare=True)
+
+
+@task(
+    help=_FLEET_HELP
+    | _ENVIRONMENT_HELP
+    | {"check": "show what would change, with differences, and change nothing"}
+)
+def deploy(
+    c: Any,
+    group: str = "",
+    device: str = "",
+    all: bool = False,
+    env: str = "local",
+    check: bool = False,
+) -> None:
+    """Build, bundle and deploy over SSH, without a cloud; a version that fails is rolled back."""
+    _run_on_fleet("deploy_offline", group, device, all, env, prepare=True, check=check)
+
+
+@task(name="collect-logs", help=_FLEET_HELP | _ENVIRONMENT_HELP)
+def collect_logs(
+    c: Any, group: str = "", device: str = "", all: bool = False, env: str = "local"
+) -> None:
+    """Fetch all logs of devices into .verge/logs."""
+    _run_on_fleet("collect_logs", group, device, all, env)
+
+
+@task(
+    positional=["picture"],
+    help={
+        "picture": "a JPEG or PNG file, or a folder of them",
+        "device": "one device; all without it",
+    }
+    | _ENVIRONMENT_HELP
+    | _JSON_HELP,
+)
+def drop(c: Any, picture: str, device: str = "", env: str = "local", json: bool = False) -> None:
+    """Copy a picture into the watched directory of devices and show what they see."""
+    from verge.fleet import operations, output, project, report
+
+    where = project.Project.find()
+    sightings = operations.drop_pictures(
+        where, where.inventory(env), Path(picture), device, output.Reporter()
+    )
+    report.print_sightings(sightings, as_json=json)
+
+
+@task(help={"device": "one device; all without it"} | _ENVIRONMENT_HELP | _JSON_HELP)
+def status(c: Any, device: str = "", env: str = "local", json: bool = False) -> None:
+    """Show what runs where, with the last log lines of what failed."""
+    from verge.fleet import operations, project, report
+
+    where = project.Project.find()
+    report.print_status(operations.read_status(where, where.inventory(env), device), as_json=json)
+
+
+@task(
+    positional=["component"],
+    optional=["component"],
+    help={
+        "component": "a component; the nucleus without it",
+        "device": "the device",
+        "lines": "how many of the last lines",
+        "follow": "go on showing new lines until interrupted",
+    }
+    | _ENVIRONMENT_HELP,
+)
+def logs(
+    c: Any,
+    device: str,
+    component: str = "greengrass",
+    lines: int = 50,
+    follow: bool = False,
+    env: str = "local",
+) -> None:
+    """Show the log of a component, or of the nucleus, on a device."""
+    from verge.fleet import operations, project
+
+    where = project.Project.find()
+    operations.show_log(where, where.inventory(env), device, component, lines, follow)
+
+
+@task(positional=["device"], help={"device": "the device"} | _ENVIRONMENT_HELP)
+def ssh(c: Any, device: str, env: str = "local") -> None:
+    """Open a shell on a device."""
+    from verge.fleet import operations, project
+
+    where = project.Project.find()
+    operations.open_shell(where, where.inventory(env), device)
+
+
+@task
+def lock(c: Any) -> None:
+    """Compile requirements.lock from requirements.in."""
+    from verge.fleet import project, wheelhouse
+
+    wheelhouse.lock_tooling(project.Project.find())
+
+
+@task
+def check(c: Any) -> None:
+    """Run the static checks: ruff, mypy, codespell, yamllint, ansible-lint, architecture."""
+    from verge.fleet import checks, output, project
+
+    where, reporter = project.Project.find(), output.Reporter()
+    checks.raise_for_failures(checks.run_checks(where, checks.static_checks(where), reporter))
+
+
+@task(help={"quick": "only what needs no device: checks, unit, contract and component tests"})
+def test(c: Any, quick: bool = False) -> None:
+    """Run everything that CI runs."""
+    from verge.fleet import output, project, suite
+
+    suite.run_suite(project.Project.find(), output.Reporter(), quick=quick)
+
+
+@task(
+    positional=["name"],
+    optional=["name"],
+    help={"name": "a file of tests/bench without bench_; all without it"},
+)
+def bench(c: Any, name: str = "") -> None:
+    """Run the benchmarks and print their ratios."""
+    from verge.fleet import output, project, suite
+
+    suite.run_benchmarks(project.Project.find(), output.Reporter(), name)
+
+
+def _run_on_fleet(
+    playbook_name: str,
+    group: str,
+    device: str,
+    everything: bool,
+    env: str,
+    *,
+    prepare: bool = False,
+    check: bool = False,
+) -> None:
+    from verge.fleet import operations, output, project, report
+
+    where = project.Project.find()
+    result = operations.run_on_fleet(
+        where,
+        where.inventory(env),
+        playbook_name,
+        operations.Target(group=group, device=device, everything=everything),
+        output.Reporter(),
+        prepare=prepare,
+        check=check,
+    )
+    report.print_playbook(result, check=check)
