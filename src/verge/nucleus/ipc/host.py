@@ -185,10 +185,13 @@ class Host(Protocol):
     """The nucleus as its IPC services see it."""
 
     @property
-    def configuration(self) -> Configuration: ...
+    def configuration(self) -> Configuration:
+        """The configuration of all components."""
 
     @property
-    def components(self) -> Components: ...
+    def components(self) -> Components:
+        """The installed components."""
 
     @property
-    def deployments(self) -> Deployments: ...
+    def deployments(self) -> Deployments:
+        """The local deployments."""
