@@ -9,6 +9,7 @@ import sys
 
 import invoke
 
+import verge
 from verge.fleet import errors, output
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     """Run `./inv`."""
     # A reader that went away (`./inv status | head`) is no error worth a traceback.
     try:
-        Program(name="inv", binary="./inv").run()
+        Program(name="Verge", binary="./inv", version=verge.__version__).run()
         sys.stdout.flush()
     except BrokenPipeError:
         sys.exit(1)

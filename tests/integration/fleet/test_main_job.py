@@ -1,0 +1,276 @@
+"""The main job on simulated devices, from a fresh copy of the repository, through `./inv` alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from verge.fleet import controller, project
+
+ROOT = Path(__file__).parents[3]
+DEVICES = ("press-01", "press-02")
+
+pytestmark = pytest.mark.device
+
+
+class Checkout:
+    """A fresh copy of the repository, used as a person would."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def inv(self, *arguments: str, code: int = 0) -> str:
+        """Run `./inv`, assert its exit code and return what it printed."""
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE", "VIRTUAL_ENV", "PYTEST"))
+        }
+        environment["PATH"] = re.sub(r"[^:]*/\.venv/bin:", "", environment["PATH"])
+        done = subprocess.run(
+            ["./inv", *arguments],
+            cwd=self.root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        shown = f"./inv {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        print(shown)
+        assert done.returncode == code, shown
+        return done.stdout + done.stderr
+
+    def on_device(self, device: str, command: str) -> str:
+        """Run a shell command on a device as its login user and return what it printed."""
+        done = subprocess.run(
+            ["ssh", "-F", str(self.root / ".verge/ssh/config"), device, command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+
+def _copy_repository(target: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source, copy = ROOT / name, target / name
+        if source.is_symlink() or source.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy, follow_symlinks=False)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Return a fresh copy of the repository; its devices are gone afterwards."""
+    missing = controller.missing_packages(project.Project(ROOT))
+    if missing and os.geteuid() != 0:
+        pytest.skip(f"needs {', '.join(missing)}; ./inv up installs them with root or sudo")
+    copy = Checkout(tmp_path_factory.mktemp("fresh") / "verge")
+    _copy_repository(copy.root)
+    yield copy
+    copy.inv("destroy")
+    shutil.rmtree(copy.root)
+
+
+@pytest.fixture(scope="module")
+def fleet(checkout: Checkout) -> Checkout:
+    """Return the copy with its devices up."""
+    checkout.first_output = checkout.inv("up")  # type: ignore[attr-defined]
+    return checkout
+
+
+def _labels(checkout: Checkout, *arguments: str) -> dict[str, set[str]]:
+    done = subprocess.run(
+        ["./inv", "drop", *arguments, "--json"],
+        cwd=checkout.root,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return {
+        item["device"]: {found["label"] for found in item["result"]["detections"]}
+        for item in json.loads(done.stdout)
+    }
+
+
+def _results(checkout: Checkout, device: str, prefix: str) -> list[dict[str, Any]]:
+    script = (
+        "import glob, json; print(json.dumps([json.load(open(name)) for name in"
+        " glob.glob('/var/lib/verge/results/*.json')]))"
+    )
+    listed = json.loads(checkout.on_device(device, f"python3 -c {shlex.quote(script)}"))
+    return [item for item in listed if Path(item["picture"]["path"]).name.startswith(prefix)]
+
+
+def test_up_detects_objects_on_both_devices(fleet: Checkout) -> None:
+    """`./inv up` in a fresh copy finds what the model's card promises, on both devices."""
+    output = fleet.first_output  # type: ignore[attr-defined]
+    for device in DEVICES:
+        assert re.search(rf"^{device} +astronaut.png +person", output, re.MULTILINE)
+        assert re.search(rf"^({device}|) +chelsea.png +cat", output, re.MULTILINE)
+    named = re.search(r"Annotated pictures: (\S+\.jpg)", output)
+    assert named is not None
+    with Image.open(named[1]) as picture:
+        assert picture.size == (512, 512)
+    assert "What to try next" in output
+
+
+def test_second_up_changes_nothing(fleet: Checkout) -> None:
+    """A second `./inv up` changes nothing and says so."""
+    began = time.monotonic()
+    output = fleet.inv("up")
+    print(f"second ./inv up: {time.monotonic() - began:.1f} s")
+    assert "Nothing to change" in output
+
+
+def test_devices_have_no_way_out(fleet: Checkout) -> None:
+    """A device has no default route, so nothing on it was installed from a network."""
+    for device in DEVICES:
+        assert "default" not in fleet.on_device(device, "ip route")
+
+
+def test_system_pip_is_refused_on_devices(fleet: Checkout) -> None:
+    """The device's Python refuses system-wide pip, and the components run all the same."""
+    marked = fleet.on_device("press-01", "ls /usr/lib/python3*/EXTERNALLY-MANAGED")
+    assert "EXTERNALLY-MANAGED" in marked
+
+
+def test_no_component_runs_as_root(fleet: Checkout) -> None:
+    """Only the nucleus itself runs as root; the programs of the components do not."""
+    processes = fleet.on_device("press-01", "ps -eo user:20,args")
+    components = [line for line in processes.splitlines() if "/greengrass/v2/" in line and "serve" not in line]
+    assert len(components) >= 2
+    assert {line.split()[0] for line in components} == {"ggc_user"}
+
+
+def test_dropped_picture_is_detected(fleet: Checkout, tmp_path: Path) -> None:
+    """A JPEG copied into the watched directory shows its detections within two seconds."""
+    picture = tmp_path / "my cat.jpg"
+    with Image.open(ROOT / "pictures" / "chelsea.png") as original:
+        original.convert("RGB").save(picture)
+    output = fleet.inv("drop", str(picture), "--device", "press-01", "--json")
+    answer = json.loads(output[output.index("[") : output.rindex("]") + 1])
+    assert {found["label"] for found in answer[0]["result"]["detections"]} == {"cat"}
+    assert answer[0]["seconds"] < 2
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [(b"no picture at all", "text.png", "rejected"), (None, "cut.png", "rejected")],
+    ids=["no picture", "truncated"],
+)
+def test_bad_picture_is_rejected(
+    fleet: Checkout, tmp_path: Path, content: bytes | None, name: str, reason: str
+) -> None:
+    """A file that is no picture, or half of one, is rejected with a reason."""
+    if content is None:
+        whole = (ROOT / "pictures" / "chelsea.png").read_bytes()
+        content = whole[: len(whole) // 2]
+    (tmp_path / name).write_bytes(content)
+    assert reason in fleet.inv("drop", str(tmp_path / name), "--device", "press-01")
+
+
+@pytest.mark.parametrize("victim", ["nucleus", "monitor", "detector"])
+def test_sigkill_loses_no_picture(fleet: Checkout, victim: str) -> None:
+    """After SIGKILL in the middle of a batch each picture has exactly one result."""
+    pattern = {
+        "nucleus": "verge-nucleus serve",
+        "monitor": "[f]ile_system_monitor",
+        "detector": "[o]bject_detection",
+    }[victim]
+    count = 30
+    script = f"""
+        cd /tmp && rm -rf batch && mkdir batch
+        for n in $(seq {count}); do cp /var/lib/verge/pictures/chelsea.png batch/{victim}-$n.png; done
+        for n in $(seq {count}); do
+            mv batch/{victim}-$n.png /var/lib/verge/pictures/
+            [ $n = 10 ] && sudo pkill -KILL -f '{pattern}'
+        done; true"""
+    fleet.on_device("press-02", script)
+    deadline = time.monotonic() + 90
+    results: list[dict[str, Any]] = []
+    while len(results) < count and time.monotonic() < deadline:
+        results = _results(fleet, "press-02", f"{victim}-")
+    paths = [item["picture"]["path"] for item in results]
+    assert len(paths) == count
+    assert len(set(paths)) == count
+    assert all(item["detections"][0]["label"] == "cat" for item in results)
+
+
+def test_crashing_version_is_rolled_back(fleet: Checkout) -> None:
+    """A version that crashes at start is rolled back, and the former one detects again."""
+    main = next((fleet.root / "components/verge.OnnxObjectDetection/src").rglob("main.py"))
+    good = main.read_text(encoding="utf-8")
+    main.write_text("raise SystemExit('the lens cap is on')\n", encoding="utf-8")
+    try:
+        output = fleet.inv("deploy", "--device", "press-01", code=1)
+    finally:
+        main.write_text(good, encoding="utf-8")
+    assert "verge.OnnxObjectDetection" in output
+    assert "the lens cap is on" in output
+    assert _labels(fleet, "pictures/astronaut.png", "--device", "press-01")["press-01"] >= {"person"}
+    fleet.inv("deploy", "--device", "press-01")
+
+
+def test_unreachable_device_is_named(fleet: Checkout) -> None:
+    """A device that does not answer is named in one sentence with a next step; `up` mends it."""
+    names = subprocess.run(
+        ["podman", "ps", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    prefix = (fleet.root / ".verge/ssh/config").read_text(encoding="utf-8")
+    assert "press-02" in prefix
+    mine = [
+        name
+        for name in names
+        if name.endswith("-press-02") and name in fleet.inv("status", "--json") + _container_names(fleet)
+    ]
+    subprocess.run(["podman", "stop", "--time", "5", *mine], check=True, capture_output=True)
+    output = fleet.inv("drop", "pictures/chelsea.png", "--device", "press-02", code=1)
+    assert "press-02: cannot be reached" in output
+    assert "TIP" in output
+    assert "press-02" in fleet.inv("status", code=1)
+    fleet.inv("up")
+    assert _labels(fleet, "pictures/chelsea.png", "--device", "press-02")["press-02"] >= {"cat"}
+
+
+def _container_names(fleet: Checkout) -> str:
+    """Return the names of this copy's containers."""
+    import hashlib
+
+    mark = hashlib.sha1(str(fleet.root).encode(), usedforsecurity=False).hexdigest()[:6]
+    return " ".join(f"verge-{mark}-{device}" for device in DEVICES)
+
+
+def test_destroy_leaves_nothing_behind(checkout: Checkout) -> None:
+    """`./inv destroy` leaves no container, image or network, and no file outside .venv and .verge."""
+    checkout.inv("destroy")
+    mark = _container_names(checkout).split("-")[1]
+    for kind in (["ps", "--all"], ["images"], ["network", "ls"]):
+        listed = subprocess.run(["podman", *kind], capture_output=True, text=True, check=True)
+        assert mark not in listed.stdout
+    tracked = {
+        Path(name).parts[0]
+        for name in subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout.splitlines()
+    }  # fmt: skip
+    assert {path.name for path in checkout.root.iterdir()} - tracked == {".venv", ".verge"}
