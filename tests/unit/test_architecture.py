@@ -95,8 +95,6 @@ def test_remote_scripts_need_only_the_standard_library() -> None:
 def test_tasks_stay_thin() -> None:
     """`tasks.py` imports Invoke and verge.fleet, nothing else of ours."""
     wrong = [
-        name
-        for name in _imports(ROOT / "tasks.py")
-        if _ours(name) not in (None, "verge.fleet")
+        name for name in _imports(ROOT / "tasks.py") if _ours(name) not in (None, "verge.fleet")
     ]
     assert wrong == []

@@ -125,9 +125,10 @@ def _show_on_device(
 
 
 def take_down(where: project.Project, inventory_path: Path, reporter: output.Reporter) -> list[str]:
-    """Remove devices, images, networks and what they left in `.verge`; return what was removed."""
+    """Remove devices, images, networks, builds and fetched results; return what was removed."""
     reporter.step("Removing devices")
     result = playbook.run_playbook(where, "reset", inventory=inventory_path, reporter=reporter)
-    for stale in ("results", "ssh"):
-        shutil.rmtree(where.state_dir / stale, ignore_errors=True)
+    builds = [folder / project.BUILD_NAME for folder in where.folders()]
+    for stale in (where.results_dir, where.ssh_dir, *builds):
+        shutil.rmtree(stale, ignore_errors=True)
     return [f"{host}: {task}" for host, task in result.changes]

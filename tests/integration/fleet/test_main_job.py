@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -29,11 +30,26 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.up_output = ""
+        mark = hashlib.sha1(str(root).encode(), usedforsecurity=False).hexdigest()[:6]
+        self.prefix = f"verge-{mark}"
+        _copy_repository(root)
+        self.shipped = self.files()
+
+    def files(self) -> set[Path]:
+        """Return the files outside .venv and .verge."""
+        return {
+            path.relative_to(self.root)
+            for path in self.root.rglob("*")
+            if path.is_file() and path.relative_to(self.root).parts[0] not in (".venv", ".verge")
+        }
 
     def inv(self, *arguments: str, code: int = 0) -> str:
         """Run `./inv`, assert its exit code and return what it printed."""
         environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE", "VIRTUAL_ENV", "PYTEST"))
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("ANSIBLE", "VIRTUAL_ENV", "PYTEST"))
         }
         environment["PATH"] = re.sub(r"[^:]*/\.venv/bin:", "", environment["PATH"])
         done = subprocess.run(
@@ -83,7 +99,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     if missing and os.geteuid() != 0:
         pytest.skip(f"needs {', '.join(missing)}; ./inv up installs them with root or sudo")
     copy = Checkout(tmp_path_factory.mktemp("fresh") / "verge")
-    _copy_repository(copy.root)
     yield copy
     copy.inv("destroy")
     shutil.rmtree(copy.root)
@@ -92,7 +107,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 @pytest.fixture(scope="module")
 def fleet(checkout: Checkout) -> Checkout:
     """Return the copy with its devices up."""
-    checkout.first_output = checkout.inv("up")  # type: ignore[attr-defined]
+    checkout.up_output = checkout.inv("up")
     return checkout
 
 
@@ -122,7 +137,7 @@ def _results(checkout: Checkout, device: str, prefix: str) -> list[dict[str, Any
 
 def test_up_detects_objects_on_both_devices(fleet: Checkout) -> None:
     """`./inv up` in a fresh copy finds what the model's card promises, on both devices."""
-    output = fleet.first_output  # type: ignore[attr-defined]
+    output = fleet.up_output
     for device in DEVICES:
         assert re.search(rf"^{device} +astronaut.png +person", output, re.MULTILINE)
         assert re.search(rf"^({device}|) +chelsea.png +cat", output, re.MULTILINE)
@@ -156,7 +171,9 @@ def test_system_pip_is_refused_on_devices(fleet: Checkout) -> None:
 def test_no_component_runs_as_root(fleet: Checkout) -> None:
     """Only the nucleus itself runs as root; the programs of the components do not."""
     processes = fleet.on_device("press-01", "ps -eo user:20,args")
-    components = [line for line in processes.splitlines() if "/greengrass/v2/" in line and "serve" not in line]
+    components = [
+        line for line in processes.splitlines() if "/greengrass/v2/" in line and "serve" not in line
+    ]
     assert len(components) >= 2
     assert {line.split()[0] for line in components} == {"ggc_user"}
 
@@ -226,23 +243,16 @@ def test_crashing_version_is_rolled_back(fleet: Checkout) -> None:
         main.write_text(good, encoding="utf-8")
     assert "verge.OnnxObjectDetection" in output
     assert "the lens cap is on" in output
-    assert _labels(fleet, "pictures/astronaut.png", "--device", "press-01")["press-01"] >= {"person"}
+    assert _labels(fleet, "pictures/astronaut.png", "--device", "press-01")["press-01"] >= {
+        "person"
+    }
     fleet.inv("deploy", "--device", "press-01")
 
 
 def test_unreachable_device_is_named(fleet: Checkout) -> None:
     """A device that does not answer is named in one sentence with a next step; `up` mends it."""
-    names = subprocess.run(
-        ["podman", "ps", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    prefix = (fleet.root / ".verge/ssh/config").read_text(encoding="utf-8")
-    assert "press-02" in prefix
-    mine = [
-        name
-        for name in names
-        if name.endswith("-press-02") and name in fleet.inv("status", "--json") + _container_names(fleet)
-    ]
-    subprocess.run(["podman", "stop", "--time", "5", *mine], check=True, capture_output=True)
+    container = f"{fleet.prefix}-press-02"
+    subprocess.run(["podman", "stop", "--time", "5", container], check=True, capture_output=True)
     output = fleet.inv("drop", "pictures/chelsea.png", "--device", "press-02", code=1)
     assert "press-02: cannot be reached" in output
     assert "TIP" in output
@@ -251,26 +261,10 @@ def test_unreachable_device_is_named(fleet: Checkout) -> None:
     assert _labels(fleet, "pictures/chelsea.png", "--device", "press-02")["press-02"] >= {"cat"}
 
 
-def _container_names(fleet: Checkout) -> str:
-    """Return the names of this copy's containers."""
-    import hashlib
-
-    mark = hashlib.sha1(str(fleet.root).encode(), usedforsecurity=False).hexdigest()[:6]
-    return " ".join(f"verge-{mark}-{device}" for device in DEVICES)
-
-
-def test_destroy_leaves_nothing_behind(checkout: Checkout) -> None:
-    """`./inv destroy` leaves no container, image or network, and no file outside .venv and .verge."""
-    checkout.inv("destroy")
-    mark = _container_names(checkout).split("-")[1]
+def test_destroy_leaves_nothing_behind(fleet: Checkout) -> None:
+    """`./inv destroy` leaves no container, image, network, nor file outside .venv and .verge."""
+    fleet.inv("destroy")
     for kind in (["ps", "--all"], ["images"], ["network", "ls"]):
         listed = subprocess.run(["podman", *kind], capture_output=True, text=True, check=True)
-        assert mark not in listed.stdout
-    tracked = {
-        Path(name).parts[0]
-        for name in subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        ).stdout.splitlines()
-    }  # fmt: skip
-    assert {path.name for path in checkout.root.iterdir()} - tracked == {".venv", ".verge"}
+        assert fleet.prefix not in listed.stdout
+    assert fleet.files() == fleet.shipped
