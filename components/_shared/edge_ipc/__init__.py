@@ -1,0 +1,1 @@
+"""What a component says to the nucleus, and how it reads its configuration."""

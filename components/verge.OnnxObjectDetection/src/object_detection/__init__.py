@@ -1,0 +1,1 @@
+"""Find objects in pictures with an ONNX model that its card describes."""

@@ -1,0 +1,192 @@
+"""Turn a file into pixels, or say in one sentence why not.
+
+The header is looked at before a single pixel is decoded, so a picture that claims to be
+enormous costs no memory, and nothing but the four formats of `FORMATS` is ever parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from object_detection.errors import PictureError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+
+_BYTES_PER_PIXEL = 8
+"""Four channels of 16 bits: no uncompressed picture needs more."""
+_HEADER_BYTES = 1 << 20
+_BACKGROUND = 114
+"""Grey behind transparent pixels, the same as around a letterboxed picture."""
+_SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
+_SHORTEST = 64
+"""No whole picture is shorter: a known signature in fewer bytes is the start of one."""
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError, EOFError)
+"""What the decoders raise for broken files (a broken PNG is a SyntaxError)."""
+
+# The limit of this module is the caller's, checked before decoding.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture."""
+
+    pixels: NDArray[np.uint8]
+    """Height by width by 3, RGB, upright as the camera meant it (EXIF orientation applied)."""
+    sha256: str
+    """Of the file, in hexadecimal digits."""
+    size: int
+    """Of the file, in bytes."""
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+
+def read_picture(path: str, max_pixels: int) -> Picture:
+    """Read and decode a file of at most `max_pixels` pixels. Raises PictureError."""
+    data = _read_file(path, max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES)
+    pixels = decode_picture(data, max_pixels)
+    return Picture(pixels, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def decode_picture(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """Return the pixels, height by width by 3, RGB. Raises PictureError."""
+    if not data:
+        raise PictureError("not_a_picture", "the file is empty")
+    # Decoders warn about odd metadata; only what they cannot decode matters here.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = _open(data)
+        with image:
+            _check_size(image, max_pixels)
+            try:
+                image.load()
+                return _to_rgb(_upright(image))
+            except _DECODER_ERRORS as error:
+                raise _decoding_failed(data, image.format or "", error) from error
+            except MemoryError:
+                reason = f"decoding {image.width} x {image.height} pixels needs too much memory"
+                raise PictureError("too_large", reason) from None
+
+
+def _read_file(path: str, limit: int) -> bytes:
+    try:
+        # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise PictureError("missing", "the file no longer exists") from None
+    except (OSError, ValueError) as error:
+        raise PictureError("unreadable", f"the file cannot be opened: {_cause(error)}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureError("not_a_file", "the path does not lead to a regular file")
+        if status.st_size > limit:
+            reason = f"the file has {status.st_size} bytes, more than the {limit} allowed"
+            raise PictureError("too_large", reason)
+        try:
+            return file.read(limit)
+        except OSError as error:
+            reason = f"the file cannot be read: {_cause(error)}"
+            raise PictureError("unreadable", reason) from error
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if data.startswith(_SIGNATURES) and len(data) < _SHORTEST:
+            raise PictureError("truncated", "the file ends within its header") from None
+        known = ", ".join(FORMATS)
+        reason = f"the content is no picture of a known format ({known})"
+        raise PictureError("not_a_picture", reason) from None
+    except _DECODER_ERRORS as error:
+        raise _decoding_failed(data, "", error) from error
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        reason = (
+            f"the picture has {image.width} x {image.height} pixels, more than the "
+            f"{max_pixels} that `maxPixels` allows"
+        )
+        raise PictureError("too_large", reason)
+    if image.width < 1 or image.height < 1:
+        raise PictureError("unreadable", "the picture has no pixels")
+
+
+def _decoding_failed(data: bytes, name: str, error: BaseException) -> PictureError:
+    if _is_cut(data, name) or "truncated" in str(error).lower():
+        return PictureError("truncated", "the file ends before the picture is complete")
+    return PictureError("unreadable", f"the picture cannot be decoded: {_cause(error)}")
+
+
+def _is_cut(data: bytes, name: str) -> bool:
+    """Return whether the mark that ends a file of this format is absent."""
+    if name == "PNG" or data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-64:]
+    if name in {"JPEG", "MPO"} or data.startswith(b"\xff\xd8"):
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    if name == "BMP":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    return False
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        method = _TRANSPOSE.get(image.getexif().get(_ORIENTATION, 1))
+    except (*_DECODER_ERRORS, TypeError):
+        return image  # Unreadable metadata says nothing about the orientation.
+    return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "F":
+        raise PictureError("unreadable", "pixels stored as floating-point numbers are unsupported")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65_535) >> 8
+        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, (_BACKGROUND,) * 3 + (255,))
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    pixels: NDArray[np.uint8] = np.asarray(image)
+    return pixels
+
+
+def _cause(error: BaseException) -> str:
+    """Return what a library said, without the path and in one line."""
+    text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200]

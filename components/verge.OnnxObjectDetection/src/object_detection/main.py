@@ -1,0 +1,51 @@
+"""The component's process: load the model, connect, work."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_ipc import nucleus, values
+
+from object_detection import detector, errors, service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to stop. Exit codes: 0 asked to, 1 failed, 3 could not start."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--card", type=Path, required=True, help="the model's card")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
+    inbox = service.Inbox()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(
+            number, lambda number, _frame: inbox.put_stop(0, signal.strsignal(number) or "")
+        )
+    try:
+        loaded = detector.Detector.load(options.card)
+        # When the link is gone nothing can be answered: leave, so that the nucleus starts anew.
+        link = nucleus.Nucleus.connect(lambda reason: inbox.put_stop(1, reason))
+        device = os.environ.get("AWS_IOT_THING_NAME", "unknown")
+        worker = service.Service(link, inbox, loaded, device)
+        worker.start()
+    except (errors.DetectionError, values.SettingError, nucleus.NucleusError, OSError) as error:
+        _log.error("Cannot start reason=%s", error)
+        return 3
+    return worker.run()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # The IPC library's threads may still hold the connection; nothing is left to be done.
+    os._exit(code)

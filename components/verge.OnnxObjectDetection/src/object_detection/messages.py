@@ -1,0 +1,94 @@
+"""The documents that come in and go out; `schemas/` holds their JSON schemas."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from object_detection.errors import DetectionError, PictureError
+
+if TYPE_CHECKING:
+    from object_detection.card import Card
+    from object_detection.detector import Analysis
+
+RESULT = "verge.detections/1"
+REJECTION = "verge.rejection/1"
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""An id names a file, so it can hold nothing that leads out of a directory."""
+
+
+class EventError(DetectionError):
+    """A message has no usable id, so it cannot even be answered."""
+
+
+@dataclass(frozen=True)
+class FileEvent:
+    """A request to look at one file."""
+
+    id: str
+    path: str
+    """Absolute; empty if the message holds none that can be used."""
+
+
+def read_event(document: Any) -> FileEvent:
+    """Read a file event. Raises EventError if it cannot be answered."""
+    if not isinstance(document, dict):
+        raise EventError("the message is no JSON object")
+    identity = document.get("id")
+    if not isinstance(identity, str) or not _ID.fullmatch(identity):
+        raise EventError("its `id` is no text of 1 to 128 letters, digits, dots, dashes or lines")
+    path = document.get("path")
+    usable = isinstance(path, str) and path.startswith("/") and "\0" not in path
+    return FileEvent(identity, str(path) if usable else "")
+
+
+def check_event(event: FileEvent) -> None:
+    """Return if the event names a file. Raises PictureError."""
+    if not event.path:
+        raise PictureError("invalid_event", "the message holds no absolute `path`")
+
+
+def make_result(
+    event: FileEvent, device: str, card: Card, analysis: Analysis, annotated: str | None
+) -> dict[str, Any]:
+    """Return the result document, without its total time."""
+    picture = analysis.picture
+    return {
+        "schema": RESULT,
+        "id": event.id,
+        "device": device,
+        "picture": {
+            "path": event.path,
+            "sha256": picture.sha256,
+            "width": picture.width,
+            "height": picture.height,
+            "size": picture.size,
+        },
+        "model": {"name": card.name, "version": card.version, "sha256": card.sha256},
+        "detections": [
+            {**asdict(detection), "box": list(detection.box)} for detection in analysis.detections
+        ],
+        "timings_ms": dict(analysis.timings),
+        "annotated": annotated,
+        "time": _now(),
+    }
+
+
+def make_rejection(event: FileEvent, device: str, error: PictureError) -> dict[str, Any]:
+    """Return the rejection document."""
+    return {
+        "schema": REJECTION,
+        "id": event.id,
+        "device": device,
+        "picture": {"path": event.path},
+        "code": error.code,
+        "reason": error.reason,
+        "time": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

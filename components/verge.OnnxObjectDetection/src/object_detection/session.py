@@ -1,0 +1,98 @@
+"""Load a model as its card describes it, and run it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from object_detection import families
+from object_detection.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from object_detection.card import Card
+
+_ERRORS_ONLY = 3
+
+
+class Session:
+    """A loaded network that agrees with its card."""
+
+    def __init__(self, card: Card, session: Any) -> None:
+        self._input = card.input.name
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+        shape = _input_shape(card)
+        # One run makes the first picture as quick as the others and shows the output's shape.
+        outputs = self.run(np.zeros(shape, dtype=np.float32))
+        self.family = families.choose_family(card.family, outputs, len(card.labels))
+
+    def run(self, tensor: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs by name for one input tensor."""
+        values = self._session.run(self._outputs, {self._input: tensor})
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def load_session(card: Card) -> Session:
+    """Load the model of a card on the CPU. Raises ModelError."""
+    try:
+        data = card.model.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {card.model}: {error.strerror}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise ModelError(
+            f"cannot use the model {card.model}: its SHA-256 is {found}, "
+            f"the card says {card.sha256}; copy the file again or correct the card"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # The runtime's own exceptions share no base but Exception.
+        raise ModelError(f"cannot load the model {card.model}: {_first_line(error)}") from error
+    _check_input(card, session)
+    try:
+        return Session(card, session)
+    except ModelError as error:
+        raise ModelError(f"cannot use the model {card.model}: {error}") from error
+
+
+def _check_input(card: Card, session: Any) -> None:
+    inputs = {entry.name: entry for entry in session.get_inputs()}
+    wanted = f"one input {card.input.name} float32 {list(_input_shape(card))}"
+    found = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs.values())
+    entry = inputs.get(card.input.name)
+    if (
+        len(inputs) != 1
+        or entry is None
+        or entry.type != "tensor(float)"
+        or not _agrees(card, entry.shape)
+    ):
+        raise ModelError(
+            f"cannot use the model {card.model}: the card wants {wanted}, the model has {found}"
+        )
+
+
+def _agrees(card: Card, shape: list[int | str | None]) -> bool:
+    """Return whether every fixed dimension of the model is the card's."""
+    wanted = _input_shape(card)
+    return len(shape) == len(wanted) and all(
+        not isinstance(found, int) or found == expected
+        for found, expected in zip(shape, wanted, strict=True)
+    )
+
+
+def _input_shape(card: Card) -> tuple[int, int, int, int]:
+    if card.input.layout == "NCHW":
+        return 1, 3, card.input.height, card.input.width
+    return 1, card.input.height, card.input.width, 3
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

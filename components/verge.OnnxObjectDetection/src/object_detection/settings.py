@@ -1,0 +1,66 @@
+"""The component's configuration, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_ipc import values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+THING_NAME = "THING_NAME"
+"""Stands for the device's name in `iotCoreTopic`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to work; every one of these can change while the component runs."""
+
+    input_topic: str
+    result_topic: str
+    rejection_topic: str
+    iot_core_topic: str
+    publish_to_iot_core: bool
+    output_directory: Path
+    annotate: bool
+    keep_results: int
+    score_threshold: float | None
+    """None: the card's."""
+    iou_threshold: float | None
+    max_pixels: int
+
+
+def read_settings(configuration: Mapping[str, Any], device: str) -> Settings:
+    """Read the configuration. Raises SettingError naming the setting."""
+    topic = values.read_text(configuration, "iotCoreTopic", "verge/THING_NAME/detections")
+    return Settings(
+        input_topic=values.read_text(configuration, "inputTopic", "verge/files"),
+        result_topic=values.read_text(configuration, "resultTopic", "verge/detections"),
+        rejection_topic=values.read_text(configuration, "rejectionTopic", "verge/rejections"),
+        iot_core_topic=topic.replace(THING_NAME, device),
+        publish_to_iot_core=values.read_boolean(configuration, "publishToIoTCore", default=True),
+        output_directory=_read_directory(configuration),
+        annotate=values.read_boolean(configuration, "annotate", default=True),
+        keep_results=values.read_integer(configuration, "keepResults", 2000, low=1, high=1_000_000),
+        score_threshold=_read_threshold(configuration, "scoreThreshold"),
+        iou_threshold=_read_threshold(configuration, "iouThreshold"),
+        max_pixels=values.read_integer(
+            configuration, "maxPixels", 50_000_000, low=1, high=1_000_000_000
+        ),
+    )
+
+
+def _read_directory(configuration: Mapping[str, Any]) -> Path:
+    text = values.read_text(configuration, "outputDirectory", "/var/lib/verge/results")
+    if not text.startswith("/"):
+        raise values.SettingError("outputDirectory", text, "an absolute path")
+    return Path(text)
+
+
+def _read_threshold(configuration: Mapping[str, Any], name: str) -> float | None:
+    if configuration.get(name, "") in {"", None}:
+        return None
+    return values.read_number(configuration, name, 0, low=0, high=1)
