@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from verge.recipe import documents, errors, model, reading
+from verge.recipe import documents, errors, model, reading, writing
 
 MAX_BUILT_BYTES = 16_000  # what the tooling of AWS refuses to build or publish
 SUFFIXES = (".json", ".yaml", ".yml")
 
 load_yaml = documents.load_yaml
 load_json = documents.load_json
-to_document = reading.to_document
+to_document = writing.to_document
 
 
 def load_recipe(path: Path | str, *, strict: bool = False) -> model.Recipe:
@@ -55,4 +55,4 @@ def _load(content: str, source: str) -> object:
 
 def dump_recipe(recipe: model.Recipe) -> str:
     """Return the recipe as YAML, which reads back as the same recipe."""
-    return documents.dump_yaml(reading.to_document(recipe))
+    return documents.dump_yaml(writing.to_document(recipe))

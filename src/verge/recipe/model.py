@@ -1,4 +1,4 @@
-"""The recipe of a component, format 2020-01-25, as frozen values (Greengrass contract 1.2 to 1.6)."""
+"""The recipe of a component, format 2020-01-25, as frozen values (contract 1.2 to 1.6)."""
 
 from __future__ import annotations
 

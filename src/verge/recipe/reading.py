@@ -1,4 +1,4 @@
-"""Plain documents to the recipe model and back (contract 1.1, 1.2 and 1.6)."""
+"""Plain documents to the recipe model, with every rule checked (contract 1.1, 1.2 and 1.6)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
-from verge.recipe import errors, model, platforms, versions
+from verge.recipe import errors, lifecycle, model, platforms, semver, versions
 
 MAX_NAME = 128
 SCHEMES = ("s3", "greengrass", "docker")
@@ -36,14 +36,14 @@ def read_recipe(document: Any, *, strict: bool = False) -> model.Recipe:
     """Return the recipe in a document; a RecipeError names the path of the first mistake.
 
     Modelled keys and fixed words match in any case (contract 1.1). `strict` is for building:
-    unknown keys, unknown artifact schemes, broken regular expressions and artifacts that would
-    share a file on the device are refused, which a device tolerates.
+    unknown keys, unknown artifact schemes, broken regular expressions, broken lifecycle steps and
+    artifacts that would share a file on the device are refused, which a device tolerates.
     """
     fields = _Fields(document, "", _RECIPE_KEYS, strict=strict)
     if fields.text("RecipeFormatVersion", required=True) != model.FORMAT_VERSION:
         fields.fail("RecipeFormatVersion", f"must be {model.FORMAT_VERSION}")
     configuration = fields.child("ComponentConfiguration", ("DefaultConfiguration",))
-    return model.Recipe(
+    recipe = model.Recipe(
         name=_read_name(fields),
         version=_read_version(fields),
         type=_read_type(fields),
@@ -55,31 +55,9 @@ def read_recipe(document: Any, *, strict: bool = False) -> model.Recipe:
         manifests=tuple(_read_manifest(item) for item in fields.items("Manifests", _MANIFEST_KEYS)),
         lifecycle=fields.mapping("Lifecycle"),
     )
-
-
-def to_document(recipe: model.Recipe) -> dict[str, Any]:
-    """Return the recipe as a document in canonical UpperCamelCase; defaults are left out.
-
-    `DependencyType: HARD` is such a default: Greengrass Lite starts a dependent of a component
-    without a process only if the type is not written.
-    """
-    dependencies = {name: _write_dependency(d) for name, d in recipe.dependencies.items()}
-    configuration = recipe.default_configuration
-    return {
-        "RecipeFormatVersion": model.FORMAT_VERSION,
-        "ComponentName": recipe.name,
-        "ComponentVersion": recipe.version,
-        **_present(
-            ComponentType=None if recipe.type == model.GENERIC else recipe.type,
-            ComponentSource=recipe.source,
-            ComponentDescription=recipe.description,
-            ComponentPublisher=recipe.publisher,
-            ComponentConfiguration={"DefaultConfiguration": configuration} if configuration else {},
-            ComponentDependencies=dependencies,
-        ),
-        "Manifests": [_write_manifest(manifest) for manifest in recipe.manifests],
-        **_present(Lifecycle=recipe.lifecycle),
-    }
+    if strict:
+        _refuse_broken_steps(recipe)
+    return recipe
 
 
 class _Fields:
@@ -169,7 +147,7 @@ def check_name(name: str, path: str = "") -> None:
 def _read_version(fields: _Fields) -> str:
     text = fields.text("ComponentVersion", required=True) or ""
     try:
-        return str(versions.Version.parse(text))
+        return str(semver.Version.parse(text))
     except errors.RequirementError as error:
         raise error.located(path=fields.at("ComponentVersion")) from None
 
@@ -213,6 +191,16 @@ def _read_manifest(fields: _Fields) -> model.Manifest:
         selections=None if selections is None else tuple(selections),
         artifacts=artifacts,
     )
+
+
+def _refuse_broken_steps(recipe: model.Recipe) -> None:
+    for index, manifest in enumerate(recipe.manifests):
+        path = f"Manifests/{index}/Lifecycle" if manifest.lifecycle else "Lifecycle"
+        selected = lifecycle.select_lifecycle(recipe, manifest)
+        try:
+            lifecycle.parse_lifecycle(selected)
+        except errors.StepError as error:
+            raise error.located(path=path) from None
 
 
 def _read_platform(fields: _Fields) -> dict[str, str | None]:
@@ -260,46 +248,6 @@ def _refuse_collisions(fields: _Fields, artifacts: Iterable[model.Artifact]) -> 
         if first != index:
             reason = f"ends in {artifact.file_name} as Artifacts/{first}/Uri does; rename one"
             fields.fail(f"Artifacts/{index}/Uri", reason)
-
-
-def _write_dependency(dependency: model.Dependency) -> dict[str, str]:
-    soft = dependency.type is model.DependencyType.SOFT
-    return {
-        "VersionRequirement": dependency.requirement,
-        **({"DependencyType": dependency.type.value} if soft else {}),
-    }
-
-
-def _write_manifest(manifest: model.Manifest) -> dict[str, Any]:
-    selections = None if manifest.selections is None else list(manifest.selections)
-    document = _present(
-        Name=manifest.name,
-        Platform=manifest.platform,
-        Lifecycle=manifest.lifecycle,
-        Artifacts=[_write_artifact(artifact) for artifact in manifest.artifacts],
-    )
-    return document if selections is None else {**document, "Selections": selections}
-
-
-def _write_artifact(artifact: model.Artifact) -> dict[str, Any]:
-    permission, default = artifact.permission, model.Permission()
-    zipped = artifact.unarchive is not model.Unarchive.NONE
-    return _present(
-        Uri=artifact.uri,
-        Unarchive=artifact.unarchive.value if zipped else None,
-        Permission={}
-        if permission == default
-        else {"Read": permission.read.value, "Execute": permission.execute.value},
-        Digest=artifact.digest,
-        Algorithm=artifact.algorithm,
-    )
-
-
-def _present(**values: Any) -> dict[str, Any]:
-    """Return the values that say something: neither None nor an empty list or mapping."""
-    return {
-        key: value for key, value in values.items() if value is not None and value not in ([], {})
-    }
 
 
 def _either(kind: type[StrEnum]) -> str:
