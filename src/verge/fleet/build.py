@@ -21,11 +21,20 @@ from verge.fleet.project import BUILD_NAME, Project
 from verge.fleet.stamps import Stamps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 BUILT = "built"
 UNCHANGED = "unchanged"
 LAST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of the build output."""
+
+    path: Path
+    sha256: str
+    """In hexadecimal digits."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,8 @@ class BuildResult:
     identity: str
     """SHA-256 (hex) of all the component is built from."""
     seconds: float
-    artifacts: tuple[Path, ...]
+    recipe: Artifact
+    artifacts: tuple[Artifact, ...]
 
 
 def build_components(
@@ -53,11 +63,22 @@ def build_components(
     waits and says for whom. The first component that cannot be built ends the build.
     """
     with files.held(project.build_dir, "build", report):
-        run = _Run(project, report)
-        try:
-            return [run.component(config) for config in run.select(list(names))]
-        finally:
-            run.save()
+        return run_build(project, names, report=report)
+
+
+def run_build(
+    project: Project, names: Iterable[str] = (), *, report: files.Report = files.silent
+) -> list[BuildResult]:
+    """Do what `build_components` does for a caller that holds the lock of the build folder."""
+    run = _Run(project, report)
+    wanted = list(names)
+    try:
+        results = [run.component(config) for config in run.select(wanted)]
+    except BaseException:
+        run.save(complete=False)
+        raise
+    run.save(complete=not wanted)
+    return results
 
 
 def load_configs(project: Project) -> list[gdk.Config]:
@@ -105,12 +126,10 @@ class _Run:
         self.stamps = Stamps(state.get("stamps"))
         self.records: dict[str, dict[str, Any]] = state.get("components", {})
         self.changed = False
-        self.partial = False
         self.ignored: frozenset[str] | None = None
 
     def select(self, names: list[str]) -> list[gdk.Config]:
         """Return what to build; a full build also forgets components that are gone."""
-        self.partial = bool(names)
         configs = select(self.project, names)
         if not names:
             kept = {config.folder.name for config in configs}
@@ -119,14 +138,14 @@ class _Run:
             self.records = {name: self.records[name] for name in self.records.keys() - gone}
         return configs
 
-    def save(self) -> None:
-        """Keep what was learnt, if anything was."""
+    def save(self, *, complete: bool) -> None:
+        """Keep what was learnt, if anything was; a complete run forgets files that are gone."""
         if not (self.changed or self.stamps.dirty):
             return
         document = {
             "format": inputs.FORMAT,
             "components": self.records,
-            "stamps": self.stamps.merged() if self.partial else self.stamps.current,
+            "stamps": self.stamps.current if complete else self.stamps.merged(),
         }
         files.write_json(self.cache, document)
         self.changed = False
@@ -150,7 +169,8 @@ class _Run:
             outcome=outcome,
             identity=found.identity,
             seconds=time.perf_counter() - started,
-            artifacts=_artifacts(config, outputs),
+            recipe=_files(config, outputs, "recipes")[0],
+            artifacts=_files(config, outputs, f"artifacts/{config.name}/{config.version}"),
         )
 
     def _ignored(self, config: gdk.Config) -> frozenset[str]:
@@ -166,7 +186,7 @@ class _Run:
             os.path.relpath(entry.path, base): self.stamps.digest(
                 entry.path, entry.stat(follow_symlinks=False)
             )
-            for entry in _walk(base)
+            for entry in inputs.walk(base)
         }
 
     def _build(self, config: gdk.Config, found: inputs.Inputs) -> None:
@@ -183,7 +203,7 @@ class _Run:
         # From here on the output is not what the record says, until the build has ended well.
         self.records.pop(config.folder.name, None)
         self.changed = True
-        self.save()
+        self.save(complete=False)
         former = scratch / BUILD_NAME
         with files.explained("write", config.output):
             for folder in (former / "recipes", former / "artifacts" / config.name / config.version):
@@ -219,7 +239,7 @@ def stage_zip(project: Project, config: gdk.Config, found: inputs.Inputs, scratc
         archive.write_zip(artifacts / config.archive, members)
         archive.check_zip(artifacts / config.archive, f"the archive of {config.name}")
     files.write_atomic(listing / source.path.name, text)
-    _set_modes(scratch)
+    set_modes(scratch)
 
 
 def run_command(config: gdk.Config, report: files.Report) -> None:
@@ -264,23 +284,15 @@ def run_command(config: gdk.Config, report: files.Report) -> None:
         )
 
 
-def _artifacts(config: gdk.Config, outputs: Iterable[str]) -> tuple[Path, ...]:
-    prefix = config.artifacts.relative_to(config.output).as_posix() + "/"
-    return tuple(config.output / name for name in sorted(outputs) if name.startswith(prefix))
+def _files(config: gdk.Config, outputs: Mapping[str, str], folder: str) -> tuple[Artifact, ...]:
+    return tuple(
+        Artifact(config.output / name, outputs[name])
+        for name in sorted(outputs)
+        if name.startswith(folder + "/")
+    )
 
 
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
-        else:
-            yield entry
-
-
-def _set_modes(folder: Path) -> None:
+def set_modes(folder: Path) -> None:
+    """Give a folder and all in it the modes 0755 and 0644, whatever the umask is."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)

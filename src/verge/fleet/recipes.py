@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,27 @@ def transform(source: Source, config: gdk.Config, produced: Collection[str]) -> 
     text = encode(document, source.path.suffix)
     _check_size(text, f"{source.place} as built")
     return text
+
+
+def release(source: Source, config: gdk.Config, version: str, digests: Mapping[str, str]) -> bytes:
+    """Return a built recipe as a cloud hands it out, in YAML (Greengrass contract 1.6, 6.5).
+
+    `digests` maps the files of the build to the base64 of their SHA-256. An artifact with an
+    `s3://` URI that is none of them is refused: no device without a cloud could fetch it.
+    """
+    document = copy.deepcopy(source.document)
+    set_key(document, "ComponentVersion", version)
+    for where, artifact in artifacts(document):
+        uri = artifact[_key(artifact, "Uri")]
+        if not uri.startswith("s3://"):
+            continue
+        name = uri.rpartition("/")[2]
+        if name not in digests:
+            raise missing(f"{source.place}: {where}", config, name, digests)
+        set_key(artifact, "Uri", f"s3://BUCKET_NAME/{config.name}/{version}/{name}")
+        set_key(artifact, "Digest", digests[name])
+        set_key(artifact, "Algorithm", "SHA-256")
+    return encode(document, ".yaml")
 
 
 def missing(place: str, config: gdk.Config, name: str, produced: Collection[str]) -> FleetError:
