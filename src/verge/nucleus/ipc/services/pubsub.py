@@ -1,0 +1,158 @@
+"""Local publish and subscribe (Greengrass contract 4.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from verge.nucleus.ipc import authorization, dispatch, errors, rpc, streams, topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from verge.nucleus.ipc import limits
+
+PUBLISH = f"{rpc.NAMESPACE}PublishToTopic"
+SUBSCRIBE = f"{rpc.NAMESPACE}SubscribeToTopic"
+
+_LEVEL_COST = 64  # bytes that a level takes at least in the tree
+_DEEP = 200  # a message with fewer brackets cannot be nested too deeply
+_NESTING_PROBE = 700  # leaves about 250 levels of the recursion limit of all JSON parsers
+_OPEN, _CLOSE = b"[" * _NESTING_PROBE, b"]" * _NESTING_PROBE
+
+ReceiveMode = Literal["RECEIVE_ALL_MESSAGES", "RECEIVE_MESSAGES_FROM_OTHERS"]
+
+
+class JsonMessage(msgspec.Struct):
+    """A JSON document, passed on as it was written."""
+
+    message: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class BinaryMessage(msgspec.Struct):
+    """Bytes, base64 on the wire."""
+
+    message: bytes | None = None
+
+
+class PublishMessage(msgspec.Struct):
+    """One of the two."""
+
+    json_message: JsonMessage | None = msgspec.field(name="jsonMessage", default=None)
+    binary_message: BinaryMessage | None = msgspec.field(name="binaryMessage", default=None)
+
+
+class PublishToTopic(msgspec.Struct):
+    """The request of PublishToTopic."""
+
+    topic: str | None = None
+    publish_message: PublishMessage | None = msgspec.field(name="publishMessage", default=None)
+
+
+class SubscribeToTopic(msgspec.Struct):
+    """The request of SubscribeToTopic."""
+
+    topic: str | None = None
+    receive_mode: ReceiveMode | None = msgspec.field(name="receiveMode", default=None)
+
+
+class Subscription:
+    """One stream under one filter."""
+
+    __slots__ = ("from_others", "stream")
+
+    def __init__(self, stream: streams.Stream, *, from_others: bool) -> None:
+        self.stream = stream
+        self.from_others = from_others
+
+
+class PubSub:
+    """The local topics of the device."""
+
+    def __init__(self, authorizer: authorization.Authorizer, most: limits.Limits) -> None:
+        self._authorizer = authorizer
+        self._most = most
+        self._subscriptions: topics.FilterTree[Subscription] = topics.FilterTree()
+
+    def operations(self) -> Iterator[dispatch.Operation]:
+        """Yield the operations served here."""
+        yield dispatch.Unary(PUBLISH, PublishToTopic, self.publish)
+        yield dispatch.Streaming(
+            SUBSCRIBE, SubscribeToTopic, "SubscriptionResponseMessage", self.subscribe
+        )
+
+    def publish(self, call: dispatch.Call, request: PublishToTopic) -> None:
+        """Answer, then pass the message to whoever subscribed (in this order, contract 4.8)."""
+        topic = request.topic
+        self._authorizer.check(call.principal.name, authorization.PUBSUB, PUBLISH, topic)
+        if topic is None or "+" in topic or "#" in topic or "*" in topic:
+            raise errors.invalid_arguments("topic is required and must not contain +, # or *")
+        event = _event_head(request.publish_message)
+        subscriptions = self._subscriptions.match(topic)
+        call.answer()
+        if not subscriptions:
+            return
+        payload = b"".join((*event, b',"context":{"topic":', msgspec.json.encode(topic), b"}}}"))
+        for subscription in subscriptions:
+            stream = subscription.stream
+            if not (subscription.from_others and stream.principal is call.principal):
+                stream.send(payload)
+
+    def subscribe(
+        self, call: dispatch.Call, request: SubscribeToTopic, stream: streams.Stream
+    ) -> Callable[[], None]:
+        """Pass on what is published from now on."""
+        topic_filter = request.topic
+        principal = call.principal
+        self._authorizer.check(principal.name, authorization.PUBSUB, SUBSCRIBE, topic_filter)
+        if not topic_filter:
+            raise errors.invalid_arguments("topic is required")
+        cost = len(topic_filter) + _LEVEL_COST * (topic_filter.count("/") + 1)
+        if principal.filters + cost > self._most.principal_filters:
+            raise errors.service_error("too many and too long topic filters")
+        if request.receive_mode is None:
+            from_others = topics.is_wildcard(topic_filter)
+        else:
+            from_others = request.receive_mode == "RECEIVE_MESSAGES_FROM_OTHERS"
+        subscription = Subscription(stream, from_others=from_others)
+        self._subscriptions.add(topic_filter, subscription)
+        principal.filters += cost
+
+        def unsubscribe() -> None:
+            self._subscriptions.remove(topic_filter, subscription)
+            principal.filters -= cost
+
+        return unsubscribe
+
+
+def _event_head(message: PublishMessage | None) -> tuple[bytes, ...]:
+    """Return the event's JSON up to its context."""
+    if message is None or (message.json_message is None) is (message.binary_message is None):
+        raise errors.invalid_arguments(
+            "publishMessage is required, with either jsonMessage or binaryMessage"
+        )
+    if message.binary_message is not None:
+        data = errors.required("binaryMessage.message", message.binary_message.message)
+        return b'{"binaryMessage":{"message":', _fitting(msgspec.json.encode(data))
+    document = bytes(message.json_message.message)  # type: ignore[union-attr]  # one is not None
+    if not document:
+        raise errors.invalid_arguments("jsonMessage.message is required")
+    _check_nesting(document)
+    return b'{"jsonMessage":{"message":', _fitting(document)
+
+
+def _fitting(document: bytes) -> bytes:
+    if not streams.fits(document):
+        raise errors.invalid_arguments("the message is too long for its subscribers")
+    return document
+
+
+def _check_nesting(document: bytes) -> None:
+    """Refuse what a subscriber's parser could not read, though it passes through ours unread."""
+    if document.count(b"[") + document.count(b"{") < _DEEP:
+        return
+    try:
+        msgspec.json.decode(_OPEN + document + _CLOSE, type=msgspec.Raw)
+    except RecursionError as error:
+        raise errors.invalid_arguments("the message is nested too deeply") from error

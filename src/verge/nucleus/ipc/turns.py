@@ -1,0 +1,88 @@
+"""Turns: every principal gets the same share of the server, whatever it sends.
+
+What arrives is served at once as long as its principal has nothing waiting. If more arrives than
+one turn's requests, the connection is not read any further and waits; each round of the event loop
+then serves one turn of every principal that waits, between which everybody else is served.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from verge.nucleus.ipc import connection, principals
+
+
+class Turns:
+    """The connections that wait for their turn, and the connections with something to send."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: collections.deque[principals.Principal] = collections.deque()
+        self._unsent: list[connection.Connection] = []
+        self._serving = False
+        self._flush_due = False
+
+    def arrived(self, member: connection.Connection) -> None:
+        """Serve what has arrived on a connection, now or in its turn."""
+        if member.principal.backlog:
+            self._wait(member)
+            return
+        self._serve(member)
+        self._flush()
+
+    def wake(self, member: connection.Connection) -> None:
+        """Let a connection that was blocked by its own slowness wait for its turn again."""
+        self._wait(member)
+
+    def has_unsent(self, member: connection.Connection) -> None:
+        """Send what a connection has queued, at the end of this turn or soon."""
+        self._unsent.append(member)
+        if not self._serving and not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _serve(self, member: connection.Connection) -> None:
+        self._serving = True
+        try:
+            if member.serve_turn():
+                self._wait(member)
+        finally:
+            self._serving = False
+
+    def _wait(self, member: connection.Connection) -> None:
+        if member.waiting:
+            return
+        member.waiting = True
+        member.read_or_pause()
+        principal = member.principal
+        principal.backlog.append(member)
+        if len(principal.backlog) == 1:
+            self._waiting.append(principal)
+            if len(self._waiting) == 1:
+                self._loop.call_soon(self._round)
+
+    def _round(self) -> None:
+        waiting, self._waiting = self._waiting, collections.deque()
+        for principal in waiting:
+            member = principal.backlog.popleft()
+            member.waiting = False
+            if principal.backlog:
+                self._again(principal)
+            self._serve(member)
+            member.read_or_pause()
+        self._flush()
+
+    def _again(self, principal: principals.Principal) -> None:
+        self._waiting.append(principal)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._round)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        unsent, self._unsent = self._unsent, []
+        for member in unsent:
+            member.flush()
