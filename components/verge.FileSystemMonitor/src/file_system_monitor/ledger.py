@@ -1,0 +1,179 @@
+"""Remember every file state until somebody answered for it, across restarts and crashes.
+
+One SQLite file in write-ahead mode: a row is there before its file is first announced, and a
+killed process loses nothing. A power cut may lose the last rows, which the next look at the
+directories finds again under the same ids.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from file_system_monitor.states import FileState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CAPACITY = 100_000
+"""Rows kept; about 20 MB. Answered files are forgotten first, oldest first."""
+
+_PENDING, _DELIVERED, _ACKNOWLEDGED = 0, 1, 2
+_VERSION = 1
+_FORGET_AT_ONCE = 100
+_SCHEMA = """
+CREATE TABLE files (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL,
+    inode INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    state INTEGER NOT NULL
+);
+CREATE INDEX files_by_state ON files (state, sequence);
+CREATE INDEX files_by_path ON files (path);
+"""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used; the text says why."""
+
+
+class LedgerFullError(LedgerError):
+    """No row can be added before others are answered."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that still needs an answer."""
+
+    sequence: int
+    id: str
+    file: FileState
+
+
+class Ledger:
+    """The files seen, each pending, delivered or acknowledged."""
+
+    def __init__(self, path: Path, capacity: int = CAPACITY) -> None:
+        """Open or create the ledger; one that is damaged is put aside. Raises LedgerError."""
+        self._capacity = capacity
+        try:
+            self._database = _open(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise LedgerError(f"cannot open the ledger {path}: {error}") from error
+            for suffix in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + suffix)
+                if part.exists():
+                    part.replace(part.with_name(f"{path.name}.damaged{suffix}"))
+            self._database = _open(path)
+        self._rows = self._count("")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def add(self, identity: str, file: FileState) -> list[str] | None:
+        """Note a file state; return None if it was known.
+
+        Otherwise return the ids of older states of that path that were never delivered: they
+        are gone from the disk, so they are forgotten. Raises LedgerError.
+        """
+        if self._query("SELECT 1 FROM files WHERE id = ?", (identity,)):
+            return None
+        if self._rows >= self._capacity:
+            self._forget()
+        replaced = self._query(
+            "SELECT id FROM files WHERE path = ? AND state = ?", (file.path, _PENDING)
+        )
+        if replaced:
+            self._change("DELETE FROM files WHERE path = ? AND state = ?", (file.path, _PENDING))
+        self._change(
+            "INSERT INTO files (id, path, inode, mtime_ns, size, state) VALUES (?, ?, ?, ?, ?, ?)",
+            (identity, file.path, file.inode, file.mtime_ns, file.size, _PENDING),
+        )
+        self._rows += 1 - len(replaced)
+        return [row[0] for row in replaced]
+
+    def open_entries(self, after: int, limit: int) -> list[Entry]:
+        """Return files without an answer whose sequence number is above `after`, in order."""
+        rows = self._query(
+            "SELECT sequence, id, path, inode, mtime_ns, size FROM files "
+            "WHERE state < ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            (_ACKNOWLEDGED, after, limit),
+        )
+        return [Entry(row[0], row[1], FileState(*row[2:])) for row in rows]
+
+    def open_count(self) -> int:
+        """Return how many files wait for an answer."""
+        return self._count(f"WHERE state < {_ACKNOWLEDGED}")
+
+    def mark_delivered(self, identity: str) -> None:
+        """Note that a file was announced. Raises LedgerError."""
+        self._change(
+            "UPDATE files SET state = ? WHERE id = ? AND state = ?",
+            (_DELIVERED, identity, _PENDING),
+        )
+
+    def acknowledge(self, identity: str) -> bool:
+        """Note an answer; return whether it was the first for a known file. Raises LedgerError."""
+        changed = self._change(
+            "UPDATE files SET state = ? WHERE id = ? AND state < ?",
+            (_ACKNOWLEDGED, identity, _ACKNOWLEDGED),
+        )
+        return changed > 0
+
+    def _forget(self) -> None:
+        """Make room for a while, dropping the oldest answered files."""
+        gone = self._change(
+            "DELETE FROM files WHERE sequence IN "
+            "(SELECT sequence FROM files WHERE state = ? ORDER BY sequence LIMIT ?)",
+            (_ACKNOWLEDGED, max(1, min(_FORGET_AT_ONCE, self._capacity // 10))),
+        )
+        self._rows -= gone
+        if not gone:
+            raise LedgerFullError(f"all {self._capacity} files of the ledger wait for an answer")
+
+    def _count(self, condition: str) -> int:
+        # The condition is one of this module's own, never a value from outside.
+        return int(self._query(f"SELECT count(*) FROM files {condition}", ())[0][0])  # noqa: S608
+
+    def _query(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            with closing(self._database.execute(statement, values)) as cursor:
+                return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"cannot read the ledger: {error}") from error
+
+    def _change(self, statement: str, values: Sequence[Any]) -> int:
+        try:
+            with closing(self._database.execute(statement, values)) as cursor:
+                return cursor.rowcount
+        except sqlite3.Error as error:
+            raise LedgerError(f"cannot write the ledger: {error}") from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, timeout=10)
+    try:
+        _prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    elif version != _VERSION:
+        raise sqlite3.DatabaseError(f"the ledger has the unknown version {version}")
+    database.execute("SELECT count(*) FROM files").fetchone()
