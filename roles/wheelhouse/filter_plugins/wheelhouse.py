@@ -38,7 +38,10 @@ def wheelhouse_files(directory: str) -> list[dict[str, str]]:
 
 
 def _refuse(folder: Path, reason: str) -> Exception:
-    return AnsibleFilterError(f"cannot use the wheelhouse {folder}: {reason}; run `inv wheels`")
+    error: Exception = AnsibleFilterError(
+        f"cannot use the wheelhouse {folder}: {reason}; run `inv wheels`"
+    )
+    return error
 
 
 class FilterModule:
