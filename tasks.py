@@ -77,9 +77,10 @@ def validate(c: Any, name: str = "", json: bool = False) -> None:
 @task(help={"since": "a git revision to compare with"} | _JSON_HELP)
 def changed(c: Any, since: str = "HEAD", json: bool = False) -> None:
     """List the components that differ from a git revision, dependants included."""
-    from verge.fleet import build, project, report
+    from verge.fleet import changes, project, report
 
-    report.print_names(build.changed_components(project.Project.find(), since=since), as_json=json)
+    names = changes.changed_components(project.Project.find(), since=since)
+    report.print_names(names, as_json=json)
 
 
 @task(

@@ -106,11 +106,16 @@ def select(project: Project, names: Sequence[str]) -> list[gdk.Config]:
     known |= {config.folder.name: config for config in known.values()}
     for name in names:
         if name not in known:
-            raise FleetError(
-                f"cannot find {name}: components/ has no component of that name",
-                f"`./inv new {name}` makes one; there are {', '.join(sorted(known)) or 'none'}",
-            )
+            raise unknown(name, known)
     return list({known[name].name: known[name] for name in names}.values())
+
+
+def unknown(name: str, known: Iterable[str]) -> FleetError:
+    """Return the error of a component that there is none of."""
+    return FleetError(
+        f"cannot find {name}: components/ has no component of that name",
+        f"`./inv new {name}` makes one; there are: {', '.join(sorted(known)) or 'none'}",
+    )
 
 
 class _Run:

@@ -23,11 +23,11 @@ class Problem:
 
 
 def find_problems(
-    recipes: Mapping[str, model.Recipe], available: Mapping[str, str | None]
+    recipes: Mapping[str, model.Recipe], available: Mapping[str, str]
 ) -> list[Problem]:
     """Return what is wrong with the dependencies between these components.
 
-    `available` maps each component to the version it has, or None where that is not decided yet.
+    `available` maps each component there is to its version.
     """
     problems = [
         problem
@@ -54,7 +54,7 @@ def find_problems(
 
 
 def _problem(
-    name: str, need: str, dependency: model.Dependency, available: Mapping[str, str | None]
+    name: str, need: str, dependency: model.Dependency, available: Mapping[str, str]
 ) -> Problem | None:
     path = f"ComponentDependencies/{need}"
     if need not in available:
@@ -67,7 +67,7 @@ def _problem(
             "add that component or remove the dependency",
         )
     version = available[need]
-    if version is None or versions.Requirement.parse(dependency.requirement).allows(version):
+    if versions.Requirement.parse(dependency.requirement).allows(version):
         return None
     return Problem(
         name,

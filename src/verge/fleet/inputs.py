@@ -28,6 +28,9 @@ FORMAT = 1
 NEVER = frozenset({"__pycache__", ".git", "zip-build"})
 BYTECODE = ".pyc"
 
+# Always an input, never in an archive.
+DECLARATIONS = (CONFIG_NAME, *gdk.RECIPE_NAMES)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,8 +51,6 @@ class Inputs:
     """For `zip`, what the archive holds; for `custom`, every file that git does not ignore."""
     identity: str
     """SHA-256 (hex) over names, executable bits and content of all inputs."""
-    shared_links: frozenset[str]
-    """The files and folders of `components/_shared` that links in the component lead to."""
 
 
 def scan(project: Project, config: gdk.Config, stamps: Stamps, ignored: frozenset[str]) -> Inputs:
@@ -61,21 +62,20 @@ def scan(project: Project, config: gdk.Config, stamps: Stamps, ignored: frozense
     `components/_shared` as an input too; one that reaches single files there through links has just
     these. Links are followed. Folders matter only through the files in them.
     """
-    walk = _Walk(stamps, os.fspath(project.shared_dir))
+    walk = _Walk(stamps.digest, project)
     members = walk.files(os.fspath(config.folder), skip_for(config, ignored))
-    extra = [("config", CONFIG_NAME), *(("recipe", name) for name in gdk.RECIPE_NAMES)]
     parts = [("format", str(FORMAT)), ("archive", config.archive)]
-    for kind, name in extra:
+    for name in DECLARATIONS:
         path = os.path.join(config.folder, name)
         if os.path.exists(path):
-            parts.append((kind, f"{name} {stamps.digest(path, os.stat(path))}"))
+            parts.append(("declaration", f"{name} {stamps.digest(path, os.stat(path))}"))
     parts += [("member", _line(member)) for member in members]
     if config.uses_shared and project.shared_dir.is_dir():
         shared = walk.files(os.fspath(project.shared_dir), _skip_common)
         parts += [("shared", _line(member)) for member in shared]
     text = "".join(f"{kind} {value}\n" for kind, value in parts)
     identity = hashlib.sha256(text.encode()).hexdigest()
-    return Inputs(tuple(members), identity, frozenset(walk.shared_links))
+    return Inputs(tuple(members), identity)
 
 
 def _line(source: Source) -> str:
@@ -85,7 +85,7 @@ def _line(source: Source) -> str:
 def skip_for(config: gdk.Config, ignored: frozenset[str]) -> Callable[[str, str, bool], bool]:
     """Return what says of (name, absolute path, is a folder) whether it is no input."""
     if config.build_system == "custom":
-        own = {CONFIG_NAME, BUILD_NAME, *gdk.RECIPE_NAMES}
+        own = {BUILD_NAME, *DECLARATIONS}
         return lambda name, path, is_folder: (
             name in own or path in ignored or _skip_common(name, path, is_folder)
         )
@@ -101,10 +101,10 @@ def _skip_common(name: str, _path: str, _is_folder: bool) -> bool:
 
 
 class _Walk:
-    def __init__(self, stamps: Stamps, shared: str) -> None:
-        self.stamps = stamps
-        self.shared = os.path.realpath(shared)
-        self.shared_links: set[str] = set()
+    def __init__(self, digest: Callable[[str, os.stat_result], str], project: Project) -> None:
+        self.digest = digest
+        self.base = os.path.realpath(project.components_dir) + os.sep
+        self.links: set[str] = set()
 
     def files(self, root: str, skip: Callable[[str, str, bool], bool]) -> list[Source]:
         found: list[Source] = []
@@ -156,15 +156,13 @@ class _Walk:
         status = entry.stat()
         if not stat.S_ISREG(status.st_mode):
             raise FleetError(f"cannot build {path}: it is neither a file nor a folder")
-        digest = self.stamps.digest(path, status)
+        digest = self.digest(path, status)
         found.append(Source(name, path, bool(status.st_mode & 0o100), digest))
 
     def _link(self, path: str) -> None:
         target = os.path.realpath(path)
-        if target.startswith(self.shared + os.sep):
-            self.shared_links.add(os.path.relpath(target, self.shared))
-        elif target == self.shared:
-            self.shared_links.add(".")
+        if target.startswith(self.base):
+            self.links.add(target.removeprefix(self.base))
 
 
 def walk(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -178,6 +176,13 @@ def walk(folder: str) -> Iterator[os.DirEntry[str]]:
             yield from walk(entry.path)
         else:
             yield entry
+
+
+def find_links(project: Project, config: gdk.Config) -> set[str]:
+    """Return where in `components/` the links among a component's inputs lead, as paths there."""
+    walk = _Walk(lambda _path, _status: "", project)
+    walk.files(os.fspath(config.folder), skip_for(config, frozenset()))
+    return walk.links
 
 
 def ignored_by_git(project: Project) -> frozenset[str]:

@@ -52,6 +52,6 @@ class Platform:
 
 
 def key_of(python: str, architecture: str) -> str:
-    """Return the key of a Python version such as `3.11` on an architecture; both as in inventories."""
+    """Return the key of a Python version (`3.11`) on an architecture (`aarch64`, `arm64`)."""
     names = {"amd64": "x86_64", "arm64": "aarch64"}
     return f"cp{python.replace('.', '')}-{names.get(architecture, architecture)}"

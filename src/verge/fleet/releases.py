@@ -51,6 +51,13 @@ class Releases:
             self.new[config.name] = version
         return version
 
+    def expected(self, config: gdk.Config) -> str:
+        """Return the version that stands for a component where its content is not at hand."""
+        if config.version != gdk.NEXT_PATCH:
+            return config.version
+        known = self._known.get(config.name)
+        return str(_highest(known)) if known else FIRST
+
     def _next(self, known: dict[str, str]) -> str:
         return str(_highest(known).next_patch) if known else FIRST
 
