@@ -42,7 +42,10 @@ class Device:
     groups: tuple[str, ...]
     """The groups it is in, each a thing group; without `all` and `ungrouped`."""
     variables: Mapping[str, Any]
-    inventory: Path
+    deployment_components: Any
+    """What it should run, as it was written; `deployment` is this, checked."""
+    inventory: Path = Path("inventory")
+    """The folder of the inventory it stands in."""
 
     @property
     def architecture(self) -> str:
@@ -70,7 +73,7 @@ class Device:
     @property
     def deployment(self) -> dict[str, Desired]:
         """What it should run, from `deployment_components`, by component."""
-        document = self.variables.get(DESIRED) or {}
+        document = self.deployment_components or {}
         if not isinstance(document, dict):
             raise self._refusal("", "should map components to what is wanted of each")
         return {str(name): self._desired(str(name), item) for name, item in document.items()}
@@ -159,6 +162,7 @@ def _inventory(folder: Path, answer: dict[str, Any]) -> Inventory:
             name=name,
             groups=tuple(group for group in groups if name in groups[group]),
             variables=variables[name],
+            deployment_components=variables[name].get(DESIRED) or {},
             inventory=folder,
         )
         for name in sorted(variables)
