@@ -85,6 +85,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         """Take bytes that have arrived."""
+        if self._closing:
+            return
         self._decoder.feed(bytes(self.owner.read_buffer[:size]))
         self.owner.turns.arrived(self)
 
@@ -233,10 +235,11 @@ class Connection(asyncio.BufferedProtocol):
         self.owner.note_refusal(self, reason)
         self._closing = True
         self.send(message)
-        self._outbox.flush()
-        if self._transport is not None:
-            self._transport.close()
-            self._deadline = self.owner.loop.call_later(self.owner.limits.closing, self.abort)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        # The AWS clients may see an end of the connection before the message that explains it,
+        # so they are left the time to read it and to close.
+        self._deadline = self.owner.loop.call_later(self.owner.limits.farewell, self.abort)
 
     # Bounds.
 

@@ -26,8 +26,8 @@ class Limits:
     """The longest request of a streaming operation, since its subscription outlives it."""
     handshake: float = 10.0
     """The AWS clients give up after the same time (contract 4.4)."""
-    closing: float = 5.0
-    """Time for a refused client to read why."""
+    farewell: float = 0.5
+    """Time for a refused client to read why and to close."""
     connections: int = 4096
     strangers: int = 256
     """Connections before the handshake; the oldest goes when a further one comes."""
