@@ -212,9 +212,10 @@ def ssh(c: Any, device: str, env: str = "local") -> None:
 @task
 def lock(c: Any) -> None:
     """Compile requirements.lock from requirements.in."""
-    from verge.fleet import project, wheelhouse
+    from verge.fleet import locks, output, project
 
-    wheelhouse.lock_tooling(project.Project.find())
+    changed = locks.lock_tooling(project.Project.find())
+    output.Reporter().detail("requirements.lock " + ("changed" if changed else "is up to date"))
 
 
 @task

@@ -36,7 +36,7 @@ def verbs() -> dict[str, invoke.Task[object]]:
 def test_every_verb_stands_in_the_readme(verbs: dict[str, invoke.Task[object]]) -> None:
     """A verb that the README does not name cannot be found."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"\./inv ([a-z-]+)", readme))
+    named = set(re.findall(r"\./inv ([a-z][a-z-]*)", readme))
     assert set(verbs) - named == set()
     assert named - set(verbs) == set()
 
@@ -63,7 +63,7 @@ def test_named_files_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
         if not path.startswith("tests/unit/<") and "greengrass-build" not in path:
-            assert (ROOT / path).exists(), path
+            assert (ROOT / path).exists() or (document.parent / path).exists(), path
 
 
 def test_unknown_verb_is_wrong_usage() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,5 +183,5 @@ def show_log(
 def open_shell(where: project.Project, inventory_path: Path, device: str) -> None:
     """Replace this process by a shell on the device."""
     target = find_device(inventory.load_inventory(where, inventory_path), device)
-    command: Sequence[str] = devices.ssh_command(where, target)
+    command = devices.ssh_command(where, target)
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted between SSH and the terminal
