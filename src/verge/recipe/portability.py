@@ -112,7 +112,10 @@ def _check_manifest(recipe: model.Recipe, index: int) -> Iterator[Problem]:
     except errors.RecipeError as error:
         yield Problem("lifecycle", error.path, error.reason)
         return
-    yield from _check_steps(steps, at if manifest.lifecycle else path)
+    if not {"run", "startup"} & {name.lower() for name in steps}:
+        reason = "has no run, so Lite fails the deployment; a library needs install and run: 'true'"
+        yield Problem("run", at if manifest.lifecycle else path, reason)
+    yield from _check_steps(steps, at)
     for place, text in _texts(steps, at):
         yield from _check_script(recipe, place, text)
 
@@ -131,10 +134,6 @@ def _check_platform(manifest: model.Manifest, path: str) -> Iterator[Problem]:
 
 
 def _check_steps(steps: dict[str, Any], path: str) -> Iterator[Problem]:
-    names = {name.lower() for name in steps}
-    if not names & {"run", "startup"}:
-        reason = "has no run, so Lite fails the deployment; a library needs install and run: 'true'"
-        yield Problem("run", path, reason)
     for name, step in steps.items():
         lower = name.lower()
         if lower not in {*lifecycle.STEPS, "setenv", "lifecycle"}:
