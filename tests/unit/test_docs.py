@@ -10,6 +10,8 @@ from pathlib import Path
 import invoke
 import pytest
 
+from verge.recipe import loading
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.md",
@@ -77,3 +79,16 @@ def test_unknown_verb_is_wrong_usage() -> None:
     )
     assert done.returncode == 2
     assert "TIP" in done.stderr
+
+
+def test_every_component_setting_stands_in_the_reference() -> None:
+    """Each key of a shipped component's default configuration is explained."""
+    reference = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    sections = dict(
+        section.partition("\n")[::2] for section in re.split(r"^## ", reference, flags=re.MULTILINE)
+    )
+    for path in sorted((ROOT / "components").glob("verge.*/recipe.yaml")):
+        recipe = loading.load_recipe(path)
+        for key in recipe.default_configuration:
+            if key != "accessControl":
+                assert f"| `{key}` |" in sections[recipe.name], f"{recipe.name}: {key}"
