@@ -185,7 +185,7 @@ class _Parser:
         value = self._value
         if self._kind != "version":
             raise self._missing()
-        if _PARTIAL.fullmatch(value) is None or len(value) > semver.MAX_LENGTH:
+        if len(value) > semver.MAX_LENGTH or _PARTIAL.fullmatch(value) is None:
             raise self._refuse(f"{semver.shorten(value)} is not a version or part of one")
         numbers = re.split(r"[-+]", value, maxsplit=1)[0].split(".")
         if any(part.isdecimal() and int(part) > semver.MAX_PART for part in numbers):
