@@ -1,0 +1,1 @@
+"""The commands of `verge-nucleus`, a module for each group; `cli` loads the one it needs."""

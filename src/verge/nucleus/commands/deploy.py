@@ -1,0 +1,169 @@
+"""`verge-nucleus deploy`: plan, submit, wait, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from verge.nucleus.commands import components, connection, deployments
+from verge.nucleus.ipc import client
+
+POLL = 0.1
+"""Seconds between two looks at a deployment that is under way."""
+
+PLAN_TIMEOUT = 120.0
+"""Seconds a plan may take: artifacts without a digest in their recipe are read to compare."""
+
+GIVE_UP_TIMEOUT = 300.0
+"""Seconds to wait for the rollback of a deployment that took too long."""
+
+_ENDED = {"SUCCEEDED", "FAILED", "CANCELED"}
+
+
+def deploy(arguments: argparse.Namespace) -> int:
+    """Deploy, wait and report; return 0 unless the deployment failed."""
+    request = build_request(arguments)
+    with connection.connect(arguments.root) as nucleus:
+        plan = nucleus.call("verge.nucleus#PlanLocalDeployment", request, PLAN_TIMEOUT)
+        changes = plan["changes"]
+        report: dict[str, Any] = _report(changes)
+        _say_changes(changes)
+        if arguments.dry_run:
+            report["status"] = "PLANNED" if changes else "UNCHANGED"
+        elif changes:
+            report |= _carry_out(nucleus, request, arguments)
+            report["changed"] = True
+        report["components"] = [
+            {key: component[key] for key in ("name", "version", "state")}
+            for component in components.fetch(nucleus)
+        ]
+    return _print_report(report, as_json=arguments.json)
+
+
+def build_request(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the request of CreateLocalDeployment. Raises CommandError."""
+    roots: dict[str, str] = {}
+    for text in arguments.merge:
+        name, _, requirement = text.partition("=")
+        roots[name.strip()] = requirement.strip() or "*"
+    request: dict[str, Any] = {
+        "rootComponentVersionsToAdd": roots,
+        "rootComponentsToRemove": arguments.remove,
+        "failureHandlingPolicy": arguments.failure_handling_policy,
+    }
+    for key, directory in (
+        ("recipeDirectoryPath", arguments.recipe_dir),
+        ("artifactsDirectoryPath", arguments.artifact_dir),
+    ):
+        if directory is not None:
+            request[key] = str(Path(directory).absolute())
+    if arguments.group:
+        request["groupName"] = arguments.group
+    if arguments.update_config:
+        request["componentToConfiguration"] = _load_configuration(arguments.update_config)
+    return request
+
+
+def _load_configuration(text: str) -> dict[str, Any]:
+    source = "--update-config"
+    try:
+        if not text.lstrip().startswith("{"):
+            source = text
+            text = Path(text).read_text(encoding="utf-8")
+        document = json.loads(text)
+    except OSError as error:
+        raise connection.CommandError(
+            f"cannot read {source}: {error.strerror}; give JSON text or the name of a JSON file"
+        ) from None
+    except ValueError as error:
+        raise connection.CommandError(f"cannot read {source} as JSON: {error}") from None
+    if not isinstance(document, dict) or not all(isinstance(v, dict) for v in document.values()):
+        raise connection.CommandError(
+            f'cannot use {source}: it should be {{"NAME": {{"MERGE": {{...}}, "RESET": [...]}}}}'
+        )
+    return document
+
+
+def _report(changes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "changed": False,
+        "changes": changes,
+        "deployment_id": None,
+        "status": "UNCHANGED",
+        "detailed_status": None,
+        "failure_cause": None,
+        "error_stack": [],
+        "components": [],
+        "logs": {},
+    }
+
+
+def _carry_out(
+    nucleus: client.IpcClient, request: dict[str, Any], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    began = time.monotonic()
+    answer = nucleus.call("CreateLocalDeployment", request, deployments.TIMEOUT)
+    identity = answer["deploymentId"]
+    _say(f"* Deployment {identity}")
+    found = _wait(nucleus, identity, arguments.timeout)
+    late = found["status"] not in _ENDED
+    if late:
+        _say(f"* Not done within {arguments.timeout:g} s, giving it up")
+        nucleus.call("CancelLocalDeployment", {"deploymentId": identity}, deployments.TIMEOUT)
+        found = _wait(nucleus, identity, GIVE_UP_TIMEOUT)
+    _say(f"* {found['status']} after {time.monotonic() - began:.1f} s")
+    described = deployments.describe(found, arguments.root)
+    if late and found["status"] != "SUCCEEDED":
+        reason = f"not done within {arguments.timeout:g} s"
+        described["failure_cause"] = "\n".join(
+            part for part in (reason, described["failure_cause"]) if part
+        )
+    if described["status"] != "SUCCEEDED":
+        described["status"] = "FAILED"
+    return {key: described[key] for key in _report([]) if key in described}
+
+
+def _wait(nucleus: client.IpcClient, identity: str, limit: float) -> dict[str, Any]:
+    end = time.monotonic() + limit
+    while True:
+        answer = nucleus.call(
+            "GetLocalDeploymentStatus", {"deploymentId": identity}, deployments.TIMEOUT
+        )
+        deployment: dict[str, Any] = answer["deployment"]
+        if deployment["status"] in _ENDED or time.monotonic() >= end:
+            return deployment
+        time.sleep(POLL)
+
+
+def _print_report(report: dict[str, Any], *, as_json: bool) -> int:
+    failed = report["status"] == "FAILED"
+    if as_json:
+        print(json.dumps(report))
+    else:
+        components.print_table(
+            [{**component, "status_reason": ""} for component in report["components"]]
+        )
+        print(
+            {"UNCHANGED": "nothing to change", "PLANNED": "nothing changed, only planned"}.get(
+                report["status"], report["status"]
+            )
+        )
+    if failed:
+        cause = report["failure_cause"] or report["detailed_status"] or "no reason is known"
+        _say(f"ERROR cannot deploy: {cause}")
+    return 1 if failed else 0
+
+
+def _say_changes(changes: list[dict[str, Any]]) -> None:
+    for change in changes:
+        what = change["component"] + (f" {change['path']}" if change.get("path") else "")
+        values = [change.get("before"), change.get("after")]
+        _say(f"> {what}: {change['action']} {' → '.join(str(v) for v in values if v is not None)}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

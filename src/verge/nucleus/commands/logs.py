@@ -1,0 +1,66 @@
+"""`verge-nucleus logs`: reads the log files; no nucleus needs to run."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from verge.nucleus import logs, paths, settings
+from verge.nucleus.commands import connection
+
+INTERVAL = 0.25
+"""Seconds between two looks while following, short enough to read along."""
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print the end of a log, and go on if asked to."""
+    directory = paths.Paths(arguments.root).logs
+    file = directory / f"{arguments.name}.log"
+    if "/" in arguments.name or not file.is_file():
+        raise connection.CommandError(
+            f"cannot show the log of {arguments.name}: there is no {file}; "
+            "verge-nucleus list shows the components"
+        )
+    for line in last_lines(file, arguments.lines):
+        sys.stdout.write(line)
+    sys.stdout.flush()
+    if arguments.follow:
+        for line in _follow(file):
+            sys.stdout.write(line)
+            sys.stdout.flush()
+    return 0
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """Return the last lines of a log, out of its older parts too if need be."""
+    found: collections.deque[str] = collections.deque()
+    older = logs.LogFile(file.parent, file.stem, settings.LogSettings()).older_parts()
+    for part in [file, *reversed(older)]:
+        with part.open(encoding="utf-8", errors="replace") as opened:
+            lines = collections.deque(opened, maxlen=max(count - len(found), 0))
+        found.extendleft(reversed(lines))
+        if len(found) >= count:
+            break
+    return list(found)
+
+
+def _follow(file: Path) -> Iterator[str]:
+    opened = file.open(encoding="utf-8", errors="replace")
+    opened.seek(0, 2)
+    try:
+        while True:
+            yield from opened
+            if (
+                file.is_file()
+                and file.stat().st_ino != Path(f"/proc/self/fd/{opened.fileno()}").stat().st_ino
+            ):
+                opened.close()
+                opened = file.open(encoding="utf-8", errors="replace")
+                continue
+            time.sleep(INTERVAL)
+    finally:
+        opened.close()

@@ -1,0 +1,113 @@
+"""The daemon: start, serve, shut down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from verge.nucleus import errors, logs, notify, nucleus, settings
+from verge.nucleus.ipc import server
+from verge.nucleus.store import database
+
+log = logs.Logger("daemon")
+
+
+class AlreadyRunningError(errors.NucleusError):
+    """Another nucleus serves the same root."""
+
+
+class Stop:
+    """Asks the daemon to end, with the exit code that it is to have."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.code = 0
+
+    def request(self, code: int = 0) -> None:
+        """Ask for the end."""
+        self.code = code
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until somebody asks."""
+        await self._event.wait()
+
+
+async def serve(
+    configured: settings.Settings,
+    *,
+    stop: Stop,
+    clock: Callable[[], float] = time.time,
+    ready: Callable[[], None] = lambda: notify.send("READY=1"),
+) -> int:
+    """Serve one nucleus root until asked to stop; return the exit code."""
+    configured.paths.create()
+    with (
+        _locked(configured.paths.lock),
+        contextlib.closing(database.Database(configured.paths.database)) as db,
+    ):
+        undo_logging = logs.configure(configured.paths.logs, configured.logging)
+        try:
+            await _serve(configured, db, stop, clock, ready)
+        finally:
+            log.info("Nucleus stopped")
+            undo_logging()
+    return stop.code
+
+
+async def _serve(
+    configured: settings.Settings,
+    db: database.Database,
+    stop: Stop,
+    clock: Callable[[], float],
+    ready: Callable[[], None],
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        one = nucleus.Nucleus(configured, db, tasks, clock)
+        async with server.serve(one, one.socket):
+            one.write_cli_token()
+            log.info("Nucleus serves", root=configured.paths.root, version=settings.VERSION)
+            ready()
+            await one.start(stop.request)
+            # What is loaded now stays for good, so the collector need not look at it again.
+            gc.freeze()
+            await stop.wait()
+            notify.send("STOPPING=1")
+            log.info("Nucleus stops")
+            await one.stop()
+
+
+def run(root: Path) -> int:
+    """Serve until SIGTERM or SIGINT. Raises NucleusError if that cannot be started."""
+    configured = settings.load(root)
+
+    async def main() -> int:
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.request)
+        return await serve(configured, stop=stop)
+
+    return asyncio.run(main())
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(
+                f"cannot serve {file.parent.parent}: another nucleus does already; stop it first"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

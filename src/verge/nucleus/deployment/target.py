@@ -1,0 +1,244 @@
+"""From a request to the device state it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from verge.nucleus import logs, settings
+from verge.nucleus.deployment import configuration, documents, failures, resolution, sources
+from verge.nucleus.ipc import host
+from verge.nucleus.store import packages, state, tree
+from verge.recipe import interpolation, lifecycle, model, platforms, versions
+
+TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 - a component's name
+CLI = "aws.greengrass.Cli"
+
+BUILT_IN: Mapping[str, versions.Version] = {
+    settings.NUCLEUS: versions.Version.parse(settings.VERSION),
+    TOKEN_EXCHANGE: versions.Version.parse("2.0.3"),
+    CLI: versions.Version.parse(settings.VERSION),
+}
+"""Components that the nucleus is itself; they may be depended on and need no recipe."""
+
+log = logs.Logger("deployment")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A component version of the target, with its part for this platform and its content."""
+
+    recipe: model.Recipe
+    recipe_text: str
+    manifest: model.Manifest
+    content: str
+    package: packages.Package | None = None
+    """None where the content in force is kept."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a request comes to: components, artifacts and roots, but no configuration yet."""
+
+    request: host.LocalDeployment
+    created: float
+    chosen: Mapping[str, Chosen]
+    roots: Mapping[str, Mapping[str, str]]
+
+    @property
+    def packages(self) -> list[packages.Package]:
+        """The packages that have to be in the store."""
+        return [one.package for one in self.chosen.values() if one.package]
+
+
+class Selector:
+    """Chooses components for requests."""
+
+    def __init__(
+        self,
+        configured: settings.Settings,
+        store: packages.PackageStore,
+    ) -> None:
+        self._settings = configured
+        self._store = store
+        self._platform = platforms.detect_platform(override=configured.platform_override)
+
+    def select(
+        self,
+        request: host.LocalDeployment,
+        device: state.DeviceState,
+        stored: Mapping[str, Iterable[str]],
+        created: float,
+    ) -> Selection:
+        """Read, resolve and locate everything. Writes nothing; may run in any thread.
+
+        `stored` names the versions of every component in the store.
+
+        Raises what `failures.EXPECTED` lists.
+        """
+        given = (
+            sources.read_directory(Path(request.recipe_directory))
+            if request.recipe_directory
+            else {}
+        )
+        catalogue = sources.Catalogue(given, device, stored, self._settings.paths)
+        roots = _roots(request, device, catalogue)
+        resolved = resolution.resolve(
+            resolution.Request(
+                roots=roots,
+                candidates=catalogue.candidates,
+                active={
+                    name: versions.Version.parse(installed.version)
+                    for name, installed in device.components.items()
+                },
+                built_in=BUILT_IN,
+            )
+        )
+        _check_configured(request, resolved)
+        chosen = {
+            name: self._choose(
+                catalogue.recipes_of(name)[version],
+                device.components.get(name),
+                request,
+                was_given=version in given.get(name, {}),
+            )
+            for name, version in resolved.items()
+        }
+        return Selection(request, created, chosen, roots)
+
+    def _choose(
+        self,
+        found: sources.Found,
+        active: state.Installed | None,
+        request: host.LocalDeployment,
+        *,
+        was_given: bool,
+    ) -> Chosen:
+        recipe = found.recipe
+        manifest = platforms.select_manifest(recipe, self._platform)
+        if manifest is None:
+            raise _wrong_platform(recipe, self._platform)
+        directory = Path(request.artifact_directory) if request.artifact_directory else None
+        has_files = directory is not None and (directory / recipe.name / recipe.version).is_dir()
+        kept = active is not None and active.version == recipe.version
+        if active and kept and not was_given and not has_files and self._store.has(active.content):
+            return Chosen(recipe, found.text, manifest, active.content)
+        package = self._store.locate(recipe.name, recipe.version, manifest.artifacts, directory)
+        return Chosen(recipe, found.text, manifest, package.content, package)
+
+    def compose(self, selection: Selection, device: state.DeviceState) -> state.DeviceState:
+        """Return the state that a selection asks for, from what the device is now."""
+        trees = {
+            name: configuration.compute(
+                device.configuration.get(name, {}),
+                one.recipe.default_configuration,
+                selection.request.configuration.get(name),
+                selection.created,
+            )
+            for name, one in selection.chosen.items()
+        }
+        root = str(self._settings.paths.root)
+        values = {
+            name: interpolation.ComponentValues.under(
+                root, name, one.recipe.version, tree.plain(trees[name])
+            )
+            for name, one in selection.chosen.items()
+        }
+        return state.DeviceState(
+            components={
+                name: self._compose_component(one, selection, device, values)
+                for name, one in selection.chosen.items()
+            },
+            configuration=trees,
+            roots=selection.roots,
+        )
+
+    def _compose_component(
+        self,
+        one: Chosen,
+        selection: Selection,
+        device: state.DeviceState,
+        values: Mapping[str, interpolation.ComponentValues],
+    ) -> state.Installed:
+        name = one.recipe.name
+        lookup = interpolation.Namespace(
+            values[name],
+            {dep: values[dep] for dep in one.recipe.dependencies if dep in values},
+            root_path=str(self._settings.paths.root),
+            thing_name=self._settings.thing_name,
+        )
+
+        def report(unresolved: interpolation.Unresolved) -> None:
+            log.error(
+                "Variable left in place",
+                component=name,
+                step=unresolved.path,
+                variable=unresolved.placeholder,
+                reason=unresolved.reason,
+            )
+
+        scripts = lifecycle.select_lifecycle(one.recipe, one.manifest)
+        former = device.components.get(name)
+        wanted = selection.request.run_with.get(name, host.RunWith())
+        return state.Installed(
+            name=name,
+            version=one.recipe.version,
+            recipe_text=one.recipe_text,
+            content=one.content,
+            lifecycle=interpolation.interpolate_tree(scripts, lookup, report),
+            dependencies={
+                dep: d.type is model.DependencyType.HARD
+                for dep, d in one.recipe.dependencies.items()
+            },
+            posix_user=wanted.posix_user or (former.posix_user if former else None),
+            memory_kilobytes=wanted.memory_kilobytes
+            or (former.memory_kilobytes if former else None),
+            cpus=wanted.cpus or (former.cpus if former else None),
+        )
+
+
+def _roots(
+    request: host.LocalDeployment, device: state.DeviceState, catalogue: sources.Catalogue
+) -> dict[str, dict[str, str]]:
+    """Return the roots of all groups once the request is done (contract 3.10, 4)."""
+    group = documents.group_of(request)
+    own = dict(device.roots.get(group, {}))
+    for name in request.roots_to_remove:
+        own.pop(name, None)
+    for name, requirement in request.roots_to_add.items():
+        own[name] = catalogue.pin(name, requirement)
+    everyone = {**{g: dict(r) for g, r in device.roots.items()}, group: own}
+    return {name: roots for name, roots in everyone.items() if roots}
+
+
+def _check_configured(
+    request: host.LocalDeployment, resolved: Mapping[str, versions.Version]
+) -> None:
+    for name in sorted({*request.configuration, *request.run_with} - set(resolved)):
+        place = " in config/config.yaml" if name in BUILT_IN else ""
+        raise failures.DeploymentError(
+            f"cannot configure {name}: "
+            + (
+                f"it is part of the nucleus; configure it{place}"
+                if place
+                else "the device would not have it; deploy it too or leave it out"
+            ),
+            "DEPLOYMENT_DOCUMENT_NOT_VALID",
+        )
+
+
+def _wrong_platform(recipe: model.Recipe, platform: Mapping[str, str]) -> failures.DeploymentError:
+    attributes = ", ".join(f"{key} {value}" for key, value in platform.items())
+    if not recipe.manifests:
+        return failures.DeploymentError(
+            f"cannot deploy {recipe.name} {recipe.version}: its recipe has no manifest",
+            "RECIPE_MISSING_MANIFEST",
+            "COMPONENT_RECIPE_ERROR",
+        )
+    return failures.DeploymentError(
+        f"cannot deploy {recipe.name} {recipe.version} to this device: none of its manifests is "
+        f"for {attributes}; add one to the recipe",
+        "CURRENT_PLATFORM_NOT_SUPPORTED",
+        "COMPONENT_RECIPE_ERROR",
+    )

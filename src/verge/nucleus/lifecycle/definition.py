@@ -1,0 +1,78 @@
+"""What a component runs: its steps as they were when it was deployed, and who depends on whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from verge.nucleus.lifecycle import failures, states
+from verge.nucleus.lifecycle.component import Step
+from verge.nucleus.store import state
+from verge.recipe import errors, lifecycle
+
+
+@dataclass(frozen=True)
+class Definition:
+    """An installed component, its lifecycle parsed."""
+
+    installed: state.Installed
+    steps: lifecycle.Lifecycle
+    fault: failures.Failure | None = None
+    """Set if the lifecycle cannot be used; the component then fails its install."""
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.installed.name
+
+    @property
+    def hard_dependencies(self) -> frozenset[str]:
+        """The components it must not run without."""
+        return frozenset(name for name, hard in self.installed.dependencies.items() if hard)
+
+    def step(self, step: Step) -> lifecycle.Step | None:
+        """Return a step, or None if it is not defined."""
+        found: lifecycle.Step | None = getattr(self.steps, step.value)
+        return found
+
+
+def define(installed: state.Installed) -> Definition:
+    """Return the definition of an installed component; a fault in it is kept, not raised."""
+    try:
+        return Definition(installed, lifecycle.parse_lifecycle(installed.lifecycle))
+    except errors.RecipeError as error:
+        failure = failures.Failure(states.StatusCode.INSTALL_CONFIG_NOT_VALID, str(error))
+        return Definition(installed, lifecycle.Lifecycle(), failure)
+
+
+def not_valid(step: Step) -> states.StatusCode:
+    """Return the status code for a step that cannot be used as it is written."""
+    return _code(step, "CONFIG_NOT_VALID")
+
+
+def no_user(step: Step) -> states.StatusCode:
+    """Return the status code for a step without a user to run it as."""
+    return _code(step, "MISSING_DEFAULT_RUNWITH")
+
+
+def not_launched(step: Step) -> states.StatusCode:
+    """Return the status code for a step that could not be launched."""
+    return _code(step, "IO_ERROR")
+
+
+def failed(step: Step) -> states.StatusCode:
+    """Return the status code for a step that ended with an error."""
+    return _code(step, "ERROR")
+
+
+def too_slow(step: Step) -> states.StatusCode:
+    """Return the status code for a step that exceeded its timeout."""
+    return _code(step, "TIMEOUT")
+
+
+def _code(step: Step, kind: str) -> states.StatusCode:
+    # Recover has no codes of its own; shutdown has two.
+    prefix = {Step.RECOVER: "RUN"}.get(step, step.name)
+    name = f"{prefix}_{kind}"
+    if name not in states.StatusCode.__members__:
+        name = f"{prefix}_ERROR"
+    return states.StatusCode[name]

@@ -1,0 +1,174 @@
+"""The nucleus: what IPC services, supervisor, deployments and stores are to one another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+
+from verge.nucleus import logs, settings
+from verge.nucleus.deployment import apply, bootstrap, history, queue, target
+from verge.nucleus.ipc import host
+from verge.nucleus.lifecycle import definition, reaper, runner, states, supervisor
+from verge.nucleus.store import configuration, database, packages, state, tree
+
+log = logs.Logger("nucleus")
+
+
+class Nucleus:
+    """Implements `host.Host`."""
+
+    def __init__(
+        self,
+        configured: settings.Settings,
+        db: database.Database,
+        tasks: asyncio.TaskGroup,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = configured
+        self._tasks = tasks
+        self.socket = configured.socket or configured.paths.socket
+        self._journal = reaper.Journal(configured.paths.process_journal)
+        self._leftovers = self._journal.leftovers()
+        self._journal.begin()
+        around = runner.Surroundings(configured, self.socket, self._journal, tasks, clock)
+        stored = state.StateStore(db)
+        loaded = stored.load()
+        trees = {**loaded.configuration, settings.NUCLEUS: _own_tree(configured)}
+        self._configuration = configuration.ConfigurationStore(stored, trees, clock)
+        self._device = apply.Device(db, stored, self._configuration, loaded)
+        self._store = packages.PackageStore(configured)
+        self._store.clear_staging()
+        self.supervisor = supervisor.Supervisor(
+            around, lambda defined: self._store.link(defined.installed), target.BUILT_IN
+        )
+        self.supervisor.take_over(map(definition.define, loaded.components.values()))
+        self._components = _Components(configured, self.supervisor, self._device)
+        records = history.History(db, configured.paths.deployments)
+        selector = target.Selector(configured, self._store)
+        self._bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
+        executor = apply.Executor(
+            configured,
+            self._device,
+            selector,
+            self._store,
+            records,
+            self.supervisor,
+            self._bootstrapper,
+        )
+        self._deployments = queue.Deployments(configured, records, executor, clock)
+
+    @property
+    def configuration(self) -> host.Configuration:
+        """The configuration of all components."""
+        return self._configuration
+
+    @property
+    def components(self) -> host.Components:
+        """The installed components."""
+        return self._components
+
+    @property
+    def deployments(self) -> host.Deployments:
+        """The local deployments."""
+        return self._deployments
+
+    def write_cli_token(self) -> None:
+        """Let the nucleus's own user administer it (contract 3.9)."""
+        file = self._settings.paths.cli_info / f"user-{os.geteuid()}"
+        text = json.dumps(
+            {
+                "cli_auth_token": self._components.cli_token,
+                "domain_socket_path": str(self.socket),
+            }
+        )
+        packages.write_atomically(file, text, 0o600)
+
+    async def start(self, restart: Callable[[int], None]) -> None:
+        """End what an earlier nucleus left, start the components and work on deployments."""
+        if left := await reaper.end(self._leftovers):
+            log.error("Processes of an earlier nucleus do not end", pids=sorted(left))
+        self.supervisor.start_all()
+        self._worker = self._tasks.create_task(
+            self._deployments.work(self._bootstrapper, restart), name="deployments"
+        )
+
+    async def stop(self) -> None:
+        """Stop working on deployments, then all components; what was queued stays queued."""
+        self._worker.cancel()
+        await asyncio.wait([self._worker])
+        await self.supervisor.stop_all()
+
+
+class _Components:
+    """Implements `host.Components`."""
+
+    def __init__(
+        self,
+        configured: settings.Settings,
+        components: supervisor.Supervisor,
+        device: apply.Device,
+    ) -> None:
+        self._settings = configured
+        self._supervisor = components
+        self._device = device
+        self.cli_token = secrets.token_hex(16).upper()
+        self._cli_name = f"greengrass-cli#user-{os.geteuid()}"
+
+    def component_of_token(self, token: str) -> str | None:
+        """Return whom a token belongs to."""
+        if secrets.compare_digest(self.cli_token.encode(), token.encode()):
+            return self._cli_name
+        return self._supervisor.owner_of(token)
+
+    def details(self, name: str) -> host.ComponentDetails:
+        """Return one component. Raises UnknownComponentError."""
+        if name == settings.NUCLEUS:
+            return host.ComponentDetails(
+                name, settings.VERSION, states.State.RUNNING, self._settings.configuration
+            )
+        one = self._find(name)
+        return host.ComponentDetails(
+            name=name,
+            version=one.definition.installed.version,
+            state=one.state,
+            configuration=tree.plain(self._device.configuration.tree_of(name)),
+            status_reason=one.machine.reason,
+            is_root=name in self._device.root_names(),
+        )
+
+    def list(self) -> Sequence[host.ComponentDetails]:
+        """Return all components, in name order."""
+        return [self.details(n) for n in sorted([settings.NUCLEUS, *self._supervisor.runners])]
+
+    def report_state(self, name: str, state: str) -> None:
+        """Take a state that the component reports of itself."""
+        self._find(name).machine.reported(states.State(state))
+
+    async def restart(self, name: str) -> None:
+        """Restart a component and wait until it is at work or has failed."""
+        one = self._restartable(name)
+        one.machine.restart()
+
+    async def stop(self, name: str) -> None:
+        """Stop a component and wait until it has stopped."""
+        one = self._restartable(name)
+        one.machine.stop()
+        await self._supervisor.until(lambda: one.machine.at_rest or one.machine.wanted)
+
+    def _restartable(self, name: str) -> runner.Runner:
+        if name in target.BUILT_IN:
+            raise ValueError(f"cannot stop or restart {name}: it is part of the nucleus")
+        return self._find(name)
+
+    def _find(self, name: str) -> runner.Runner:
+        try:
+            return self._supervisor.runners[name]
+        except KeyError:
+            raise host.UnknownComponentError(name) from None
+
+
+def _own_tree(configured: settings.Settings) -> tree.Tree:
+    return tree.build(configured.configuration, tree.DEFAULTS_TIMESTAMP)

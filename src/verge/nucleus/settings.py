@@ -1,0 +1,204 @@
+"""The nucleus's settings, read from `config/config.yaml` in Greengrass's own shape.
+
+    system:
+      thingName: press-01
+    services:
+      aws.greengrass.Nucleus:
+        configuration:
+          awsRegion: eu-west-1
+          runWithDefault: {posixUser: "ggc_user:ggc_group", posixShell: sh}
+          logging: {level: INFO, format: TEXT, fileSizeKB: 1024, totalLogsSizeKB: 10240}
+          componentStoreMaxSizeBytes: 10000000000
+          platformOverride: {}
+          verge:
+            settleSeconds: 2
+            healthLimitSeconds: 1800
+            keepVersions: 2
+            minimumFreeDiskBytes: 20000000
+
+A missing file means defaults; an unknown key is left alone, because other Greengrass tools write
+into the same file. Changes take effect when the nucleus starts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from verge.nucleus import errors, paths
+
+VERSION = "2.18.0"
+"""The Greengrass nucleus version whose behaviour this one offers (`GGC_VERSION`)."""
+
+NUCLEUS = "aws.greengrass.Nucleus"
+"""The component name under which the nucleus is configured and depended on."""
+
+SETTLE = 2.0
+"""Seconds a component must stay alive to pass: long enough to import, open files and fail."""
+
+HEALTH_LIMIT = 1800.0
+"""Seconds after which a deployment gives up; every single step has its own, shorter limit."""
+
+KIBIBYTE = 1024
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How logs are written (contract 2.11)."""
+
+    level: int = logging.INFO
+    format: str = "TEXT"
+    file_size: int = 1024 * KIBIBYTE
+    total_size: int = 10240 * KIBIBYTE
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the nucleus is told from outside."""
+
+    paths: paths.Paths
+    thing_name: str = ""
+    region: str = ""
+    root_ca_path: str = ""
+    socket: Path | None = None
+    posix_user: str | None = None
+    posix_shell: str = "sh"
+    logging: LogSettings = field(default_factory=LogSettings)
+    platform_override: Mapping[str, str] = field(default_factory=dict)
+    store_limit: int = 10_000_000_000
+    minimum_free_disk: int = 20_000_000
+    keep_versions: int = 2
+    settle: float = SETTLE
+    health_limit: float = HEALTH_LIMIT
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    """The nucleus's own component configuration, as components may read it."""
+
+
+class _Section:
+    """A mapping of the file with its place in it; key comparison ignores case (contract 1.1)."""
+
+    def __init__(self, place: str, content: Any) -> None:
+        if content is not None and not isinstance(content, Mapping):
+            raise errors.SettingsError(f"{place}: should be a map")
+        self.place = place
+        self.content: Mapping[str, Any] = content or {}
+
+    def raw(self, key: str) -> Any:
+        wanted = key.lower()
+        return next((v for k, v in self.content.items() if str(k).lower() == wanted), None)
+
+    def section(self, key: str) -> _Section:
+        return _Section(f"{self.place}/{key}", self.raw(key))
+
+    def get(self, key: str, convert: Callable[[Any], Value], default: Value) -> Value:
+        value = self.raw(key)
+        if value is None or value == "":
+            return default
+        try:
+            return convert(value)
+        except (TypeError, ValueError) as error:
+            raise errors.SettingsError(f"{self.place}/{key}: {error}") from None
+
+
+def load(root: Path) -> Settings:
+    """Return the settings of a nucleus root. Raises SettingsError, naming file and key."""
+    where = paths.Paths(root.absolute())
+    try:
+        text = where.config_file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings(where)
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.SettingsError(f"cannot read {where.config_file}: {error}") from error
+    return _parse(where, _parse_yaml(where.config_file, text))
+
+
+def _parse_yaml(file: Path, text: str) -> Any:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f":{place.line + 1}" if place else ""
+        reason = getattr(error, "problem", None) or "not readable as YAML"
+        raise errors.SettingsError(f"{file}{line}: {reason}; correct the file") from None
+
+
+def _parse(where: paths.Paths, content: Any) -> Settings:
+    whole = _Section(str(where.config_file), content)
+    system = whole.section("system")
+    nucleus = whole.section("services").section(NUCLEUS).section("configuration")
+    run_with = nucleus.section("runWithDefault")
+    ours = nucleus.section("verge")
+    return Settings(
+        paths=where,
+        thing_name=system.get("thingName", str, ""),
+        region=nucleus.get("awsRegion", str, ""),
+        root_ca_path=system.get("rootCaPath", str, ""),
+        socket=system.get("ipcSocketPath", Path, None),
+        posix_user=run_with.get("posixUser", str, None),
+        posix_shell=run_with.get("posixShell", str, "sh"),
+        logging=_parse_logging(nucleus.section("logging")),
+        platform_override={
+            str(key): str(value)
+            for key, value in nucleus.section("platformOverride").content.items()
+        },
+        store_limit=nucleus.get("componentStoreMaxSizeBytes", _positive_int, 10_000_000_000),
+        minimum_free_disk=ours.get("minimumFreeDiskBytes", _positive_int, 20_000_000),
+        keep_versions=ours.get("keepVersions", _positive_int, 2),
+        settle=ours.get("settleSeconds", _seconds, SETTLE),
+        health_limit=ours.get("healthLimitSeconds", _seconds, HEALTH_LIMIT),
+        configuration=nucleus.content,
+    )
+
+
+def _parse_logging(section: _Section) -> LogSettings:
+    default = LogSettings()
+    return LogSettings(
+        level=section.get("level", _level, default.level),
+        format=section.get("format", _log_format, default.format),
+        file_size=section.get("fileSizeKB", _positive_int, 1024) * KIBIBYTE,
+        total_size=section.get("totalLogsSizeKB", _positive_int, 10240) * KIBIBYTE,
+    )
+
+
+def _positive_int(value: Any) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("should be at least 1")
+    return number
+
+
+def _seconds(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < 1e9:
+        raise ValueError("should be a number of seconds")
+    return number
+
+
+_LEVELS = {
+    "TRACE": logging.DEBUG,
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARN": logging.WARNING,
+    "ERROR": logging.ERROR,
+}
+
+
+def _level(value: Any) -> int:
+    try:
+        return _LEVELS[str(value).upper()]
+    except KeyError:
+        raise ValueError(f"should be one of {', '.join(_LEVELS)}") from None
+
+
+def _log_format(value: Any) -> str:
+    if (text := str(value).upper()) not in {"TEXT", "JSON"}:
+        raise ValueError("should be TEXT or JSON")
+    return text

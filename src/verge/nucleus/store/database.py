@@ -1,0 +1,99 @@
+"""The nucleus's database: one SQLite file, every commit on disk before it returns.
+
+`synchronous=FULL` in WAL mode costs one fsync for each transaction and buys the promise that what
+was acknowledged survives a kill and a power loss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from verge.nucleus import errors
+
+FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE components (name TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE configuration (component TEXT PRIMARY KEY, tree BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE roots (
+    thing_group TEXT NOT NULL, component TEXT NOT NULL, version TEXT NOT NULL,
+    PRIMARY KEY (thing_group, component)
+) WITHOUT ROWID;
+CREATE TABLE deployments (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    phase TEXT NOT NULL,
+    document BLOB NOT NULL,
+    snapshot BLOB
+);
+CREATE TABLE packages (
+    component TEXT NOT NULL, version TEXT NOT NULL, content TEXT NOT NULL, used INTEGER NOT NULL,
+    PRIMARY KEY (component, version, content)
+) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """One open database. All use is from one thread."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the file, creating it if it is missing. Raises StoreError."""
+        self.file = file
+        try:
+            self._connection = sqlite3.connect(file, isolation_level=None, timeout=10)
+            file.chmod(0o600)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise errors.StoreError(
+                f"cannot open {file}: {error}; restore it from a backup, or move it away and "
+                "deploy again"
+            ) from error
+
+    def _migrate(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            with self.transaction():
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version={FORMAT}")
+        elif version != FORMAT:
+            raise errors.StoreError(
+                f"cannot use {self.file}: it has format {version}, this nucleus knows {FORMAT}; "
+                "install the nucleus that wrote it"
+            )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do everything inside or nothing; on return it is on disk. May be nested."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """Run one statement."""
+        self._connection.execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for every row."""
+        self._connection.executemany(statement, rows)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self._connection.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
