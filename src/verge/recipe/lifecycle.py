@@ -135,7 +135,7 @@ def _step(name: str, value: Any) -> Step | None:
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        return Step(value, timeout=default)
+        return Step(_script(name, "", value), timeout=default)
     if not isinstance(value, Mapping):
         raise _fail(name, "", "must be a script or a mapping with the key Script")
     fields = _lower_keys(value)
@@ -144,12 +144,18 @@ def _step(name: str, value: Any) -> Step | None:
         raise _fail(name, "Script", "is missing; a step in map form needs it as text")
     timeout = _seconds(name, "Timeout", fields.get("timeout"))
     return Step(
-        script,
+        _script(name, "Script", script),
         requires_privilege=_flag(name, "RequiresPrivilege", fields.get("requiresprivilege")),
         timeout=default if timeout is None else timeout,
         skipif=_skipif(name, fields.get("skipif")),
         setenv=_setenv(name, fields.get("setenv")),
     )
+
+
+def _script(step: str, key: str, text: str) -> str:
+    if "\0" in text:
+        raise _fail(step, key, "cannot run: no shell takes a script with a null character")
+    return text
 
 
 def _skipif(step: str, value: Any) -> Skipif | None:

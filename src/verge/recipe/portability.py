@@ -105,14 +105,14 @@ def _check_manifest(recipe: model.Recipe, index: int) -> Iterator[Problem]:
     at = f"{path}/Lifecycle" if manifest.lifecycle else "Lifecycle"
     try:
         steps = lifecycle.select_lifecycle(recipe, manifest)
-        lifecycle.parse_lifecycle(steps)
+        parsed = lifecycle.parse_lifecycle(steps)
     except errors.StepError as error:
         yield Problem("lifecycle", error.located(path=at).path, error.reason)
         return
     except errors.RecipeError as error:
         yield Problem("lifecycle", error.path, error.reason)
         return
-    if not {"run", "startup"} & {name.lower() for name in steps}:
+    if parsed.run is None and parsed.startup is None:
         reason = "has no run, so Lite fails the deployment; a library needs install and run: 'true'"
         yield Problem("run", at if manifest.lifecycle else path, reason)
     yield from _check_steps(steps, at)
@@ -122,11 +122,11 @@ def _check_manifest(recipe: model.Recipe, index: int) -> Iterator[Problem]:
 
 def _check_platform(manifest: model.Manifest, path: str) -> Iterator[Problem]:
     at = f"{path}/Platform"
-    if manifest.platform.get("runtime") not in {"*", "aws_nucleus_lite"}:
-        key = "runtime" if manifest.platform else "Platform"
-        place = f"{at}/runtime" if manifest.platform else at
-        missing = f"{key} must be there" if not manifest.platform else "must be '*'"
-        yield Problem("runtime", place, f"{missing}: Lite takes only manifests with runtime: '*'")
+    if not manifest.platform:
+        reason = "is missing, at which Lite aborts the recipe; write {os: linux, runtime: '*'}"
+        yield Problem("runtime", at, reason)
+    elif manifest.platform.get("runtime") not in {"*", "aws_nucleus_lite"}:
+        yield Problem("runtime", f"{at}/runtime", "must be '*': Lite takes no other manifest")
     for key, template in manifest.platform.items():
         if template and template.startswith("/"):
             reason = f"is the regular expression {template}, which Lite does not know"
