@@ -1,0 +1,2 @@
+echo "cannot greet: no voice"
+exit 3

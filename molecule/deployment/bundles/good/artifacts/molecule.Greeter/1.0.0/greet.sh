@@ -1,0 +1,2 @@
+echo "greeting as $(id -un)"
+while sleep 1; do :; done
