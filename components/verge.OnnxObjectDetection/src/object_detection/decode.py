@@ -107,18 +107,23 @@ def _read_file(path: str, limit: int) -> bytes:
         raise PictureError("missing", "the file no longer exists") from None
     except (OSError, ValueError) as error:
         raise PictureError("unreadable", f"the file cannot be opened: {_cause(error)}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureError("not_a_file", "the path does not lead to a regular file")
-        if status.st_size > limit:
-            reason = f"the file has {status.st_size} bytes, more than the {limit} allowed"
-            raise PictureError("too_large", reason)
-        try:
-            return file.read(limit)
-        except OSError as error:
-            reason = f"the file cannot be read: {_cause(error)}"
-            raise PictureError("unreadable", reason) from error
+    try:
+        return _read_descriptor(descriptor, limit)
+    except OSError as error:
+        raise PictureError("unreadable", f"the file cannot be read: {_cause(error)}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _read_descriptor(descriptor: int, limit: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError("not_a_file", "the path does not lead to a regular file")
+    if status.st_size > limit:
+        reason = f"the file has {status.st_size} bytes, more than the {limit} allowed"
+        raise PictureError("too_large", reason)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(limit)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -141,8 +146,6 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
             f"{max_pixels} that `maxPixels` allows"
         )
         raise PictureError("too_large", reason)
-    if image.width < 1 or image.height < 1:
-        raise PictureError("unreadable", "the picture has no pixels")
 
 
 def _decoding_failed(data: bytes, name: str, error: BaseException) -> PictureError:

@@ -1,0 +1,253 @@
+"""Decoding and suppression, against a reference written with plain loops."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from object_detection import card, decode, families, postprocess, preprocess
+from object_detection.errors import ModelError
+from PIL import Image
+
+SPEC = card.Input(
+    name="images",
+    layout="NCHW",
+    colour="RGB",
+    width=416,
+    height=416,
+    divide=255,
+    mean=(0, 0, 0),
+    std=(1, 1, 1),
+    resize="letterbox",
+    pad=114,
+)
+THRESHOLDS = card.Thresholds(score=0.35, iou=0.5, max_detections=50)
+
+
+def overlap(a: list[float], b: list[float]) -> float:
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    shared = width * height
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def reference(
+    output: NDArray[np.float32], size: tuple[int, int], limits: card.Thresholds
+) -> list[tuple[int, float, list[float]]]:
+    """Read an Ultralytics v8 output [4 + nc, n] the slow way: class, score, box in pixels."""
+    width, height = size
+    ratio = min(416 / width, 416 / height)
+    left = (416 - round(width * ratio)) // 2
+    top = (416 - round(height * ratio)) // 2
+    found = []
+    for column in output.T.tolist():
+        scores = column[4:]
+        score = max(scores)
+        if score >= limits.score:
+            x, y, w, h = column[:4]
+            found.append((scores.index(score), score, [x - w / 2, y - h / 2, x + w / 2, y + h / 2]))
+    found.sort(key=lambda entry: -entry[1])
+    kept: list[tuple[int, float, list[float]]] = []
+    for class_id, score, box in found:
+        if all(class_id != other or overlap(box, best) <= limits.iou for other, _, best in kept):
+            kept.append((class_id, score, box))
+    scaled = []
+    for class_id, score, box in kept[: limits.max_detections]:
+        corners = [
+            min(max((value - offset) / ratio, 0), limit)
+            for value, offset, limit in zip(
+                box, (left, top, left, top), (width, height, width, height), strict=True
+            )
+        ]
+        scaled.append((class_id, score, corners))
+    return scaled
+
+
+def compare(
+    found: list[postprocess.Detection], expected: list[tuple[int, float, list[float]]]
+) -> None:
+    assert [entry.class_id for entry in found] == [entry[0] for entry in expected]
+    for mine, (_, score, box) in zip(found, expected, strict=True):
+        assert mine.score == pytest.approx(score, abs=1e-4)
+        assert np.abs(np.array(mine.box) - box).max() <= 1.0
+
+
+@pytest.mark.parametrize("least", [0.05, 0.35])
+@pytest.mark.parametrize("name", ["chelsea.png", "astronaut.png", "coffee.png"])
+def test_agrees_with_the_reference_on_real_pictures(
+    loaded: Any, pictures: Path, name: str, least: float
+) -> None:
+    """On real outputs of the real model every box is within a pixel of the reference."""
+    limits = card.Thresholds(score=least, iou=0.5, max_detections=300)
+    pixels = decode.read_picture(str(pictures / name), 10**8).pixels
+    tensor, geometry = preprocess.prepare_input(pixels, loaded.card.input)
+    outputs = loaded._session.run(tensor)
+    found = postprocess.select_detections(
+        families.FAMILIES["ultralytics_v8"].read(outputs, least),
+        geometry,
+        limits,
+        loaded.card.labels,
+        suppress=True,
+    )
+    assert found
+    compare(found, reference(outputs["output0"][0], (geometry.width, geometry.height), limits))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(1, 4), st.tuples(st.integers(1, 900), st.integers(1, 900)),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_agrees_with_the_reference_on_any_output(
+    count: int, classes: int, size: tuple[int, int], seed: int
+) -> None:
+    """Crowds of overlapping boxes of several classes come out as the reference has them."""
+    random = np.random.default_rng(seed)
+    output = np.zeros((4 + classes, count), dtype=np.float32)
+    output[:2] = random.uniform(150, 260, (2, count))
+    output[2:4] = random.uniform(10, 120, (2, count))
+    output[4:] = random.permutation(classes * count).reshape(classes, count) / (classes * count)
+    pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    _, geometry = preprocess.prepare_input(pixels, SPEC)
+    found = postprocess.select_detections(
+        families.FAMILIES["ultralytics_v8"].read({"output0": output[None]}, THRESHOLDS.score),
+        geometry,
+        THRESHOLDS,
+        [f"class {number}" for number in range(classes)],
+        suppress=True,
+    )
+    expected = reference(output, size, THRESHOLDS)
+    assert [entry.class_id for entry in found] == [entry[0] for entry in expected]
+    # Rounding the resized picture to whole pixels moves a box by less than one input pixel.
+    tolerance = 1.0 + 1.0 / min(geometry.scale_x, geometry.scale_y)
+    for mine, (_, _, box) in zip(found, expected, strict=True):
+        assert np.abs(np.array(mine.box) - box).max() <= tolerance
+
+
+def test_classes_do_not_suppress_one_another() -> None:
+    """Two objects of different classes in one place are both reported."""
+    boxes = np.array([[0, 0, 10, 10]] * 3, dtype=np.float32)
+    kept = postprocess.suppress_overlaps(boxes, np.array([0, 1, 0]), 0.5, 50)
+    assert kept.tolist() == [0, 1]
+
+
+def test_odd_numbers_do_not_get_through() -> None:
+    """Boxes that are not numbers, and classes without a label, are left out."""
+    candidates = families.Candidates(
+        np.array([[0, 0, np.nan, 5], [0, 0, np.inf, 5], [1, 1, 5, 5], [1, 1, 5, 5]], np.float32),
+        np.array([0.9, 0.9, np.nan, 0.9], np.float32),
+        np.array([0, 0, 0, 7]),
+    )
+    geometry = preprocess.Geometry(10, 10, 1.0, 1.0, 0, 0)
+    assert not postprocess.select_detections(
+        candidates, geometry, THRESHOLDS, ["one"], suppress=True
+    )
+
+
+def test_reports_no_more_than_the_limit() -> None:
+    """A picture full of objects gives the best of them, best first."""
+    count = 500
+    boxes = np.array([[i * 20, 0, i * 20 + 10, 10] for i in range(count)], np.float32)
+    scores = np.linspace(0.4, 0.9, count).astype(np.float32)
+    candidates = families.Candidates(boxes, scores, np.zeros(count, np.int64))
+    geometry = preprocess.Geometry(20_000, 100, 1.0, 1.0, 0, 0)
+    found = postprocess.select_detections(candidates, geometry, THRESHOLDS, ["one"], suppress=True)
+    assert len(found) == 50
+    assert found[0].score == 0.9
+    assert [entry.score for entry in found] == sorted((e.score for e in found), reverse=True)
+
+
+def test_reads_the_end_to_end_family() -> None:
+    """Rows of corners, score and class are taken as they are; padding is left out."""
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, 0] = [10, 20, 110, 220, 0.8, 1]
+    rows[0, 1] = [10, 20, 110, 220, 0.2, 0]
+    family = families.choose_family("ultralytics_end_to_end", {"output0": rows}, 2)
+    candidates = family.read({"output0": rows}, 0.0)
+    assert candidates.boxes.tolist() == [[10, 20, 110, 220]] * 2
+    assert candidates.classes.tolist() == [1, 0]
+    assert len(family.read({"output0": rows}, 0.5).scores) == 1
+    assert not family.suppress
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        pytest.param(
+            None, (1, 84, 3549), "names no output family .* one of: ultralytics_v8$", id="no name"
+        ),
+        pytest.param(
+            None, (1, 300, 6), "one of: ultralytics_end_to_end$", id="no name, ambiguous shape"
+        ),
+        pytest.param(
+            None, (7,), "one of: ultralytics_v8, ultralytics_end_to_end$", id="no name, odd shape"
+        ),
+        pytest.param("yolo", (1, 84, 9), "'yolo' is unknown; the choices are: ultra", id="unknown"),
+        pytest.param(
+            "ultralytics_v8", (1, 300, 6), r"wants one output \[1, 4 \+ nc, n\]", id="wrong shape"
+        ),
+    ],
+)
+def test_never_guesses_a_family(name: str | None, shape: tuple[int, ...], message: str) -> None:
+    """A family that is absent, unknown or contradicted is refused with the choices."""
+    outputs = {"output0": np.zeros(shape, np.float32)}
+    with pytest.raises(ModelError, match=message):
+        families.choose_family(name, outputs, 80)
+
+
+@pytest.mark.parametrize("resize", card.RESIZES)
+@pytest.mark.parametrize("size", [(451, 300), (300, 451), (1, 4000), (4000, 1), (416, 416)])
+def test_boxes_come_back_where_they_were(resize: str, size: tuple[int, int]) -> None:
+    """The corners of a picture, seen in the input, map back to its corners."""
+    spec = card.Input(**{**SPEC.__dict__, "resize": resize})
+    _, geometry = preprocess.prepare_input(np.zeros((size[1], size[0], 3), np.uint8), spec)
+    inside = np.array(
+        [
+            [
+                geometry.left,
+                geometry.top,
+                geometry.left + geometry.width * geometry.scale_x,
+                geometry.top + geometry.height * geometry.scale_y,
+            ]
+        ],
+        np.float32,
+    )
+    assert np.allclose(geometry.to_picture(inside), [[0, 0, *size]], atol=0.01)
+
+
+@pytest.mark.parametrize("layout", card.LAYOUTS)
+@pytest.mark.parametrize("colour", card.COLOURS)
+def test_normalises_as_the_card_says(layout: str, colour: str) -> None:
+    """Layout, order of colours, mean and deviation are those of the card."""
+    spec = card.Input(
+        **{
+            **SPEC.__dict__,
+            "layout": layout,
+            "colour": colour,
+            "divide": 2.0,
+            "mean": (1.0, 2.0, 3.0),
+            "std": (4.0, 5.0, 6.0),
+        }
+    )
+    pixels = np.asarray(Image.new("RGB", (416, 416), (10, 20, 30)))
+    tensor, _ = preprocess.prepare_input(pixels, spec)
+    values = tensor[0, :, 0, 0] if layout == "NCHW" else tensor[0, 0, 0]
+    channels = [10, 20, 30] if colour == "RGB" else [30, 20, 10]
+    expected = [
+        (value / 2 - mean) / std
+        for value, mean, std in zip(channels, (1, 2, 3), (4, 5, 6), strict=True)
+    ]
+    assert tensor.shape == ((1, 3, 416, 416) if layout == "NCHW" else (1, 416, 416, 3))
+    assert np.allclose(values, expected)
+
+
+def test_pads_with_the_grey_of_the_card() -> None:
+    """Around a picture that is not square lies the card's grey."""
+    tensor, geometry = preprocess.prepare_input(np.zeros((100, 200, 3), np.uint8), SPEC)
+    assert (geometry.left, geometry.top) == (0, 104)
+    assert np.allclose(tensor[0, :, 0, 0], 114 / 255)
+    assert np.allclose(tensor[0, :, 208, 208], 0)

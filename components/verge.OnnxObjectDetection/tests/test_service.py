@@ -1,0 +1,280 @@
+"""The detector at work, with the real model and a nucleus that only remembers."""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_ipc import nucleus, values
+from object_detection import service
+
+
+class Subscription:
+    def __init__(self, link: "MemoryLink", topic: str) -> None:
+        self.link, self.topic = link, topic
+
+    def close(self) -> None:
+        del self.link.subscriptions[self.topic]
+
+
+class MemoryLink:
+    """Remembers what was published; the tests look at it and send events."""
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+        self.subscriptions: dict[str, Callable[[Any], None]] = {}
+        self.local: list[tuple[str, dict[str, Any]]] = []
+        self.cloud: list[tuple[str, dict[str, Any]]] = []
+        self.cloud_error: nucleus.NucleusError | None = None
+        self.cloud_attempts = 0
+        self.running = False
+        self.changed: Callable[[], None] = lambda: None
+        self.published = threading.Condition()
+
+    def read_configuration(self) -> dict[str, Any]:
+        return self.configuration
+
+    def watch_configuration(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+
+    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+        with self.published:
+            self.local.append((topic, json.loads(json.dumps(document))))
+            self.published.notify_all()
+
+    def subscribe(self, topic: str, received: Callable[[Any], None]) -> Subscription:
+        if topic == "forbidden":
+            raise nucleus.NucleusError("subscribe", "not allowed")
+        self.subscriptions[topic] = received
+        return Subscription(self, topic)
+
+    def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
+        self.cloud_attempts += 1
+        if self.cloud_error:
+            raise self.cloud_error
+        self.cloud.append((topic, dict(document)))
+
+    def report_running(self) -> None:
+        self.running = True
+
+    def wait(self, count: int) -> list[tuple[str, dict[str, Any]]]:
+        with self.published:
+            assert self.published.wait_for(lambda: len(self.local) >= count, 30)
+            return self.local[:count]
+
+
+class Bench:
+    """A running service."""
+
+    def __init__(self, folder: Path, loaded: Any, configuration: dict[str, Any]) -> None:
+        self.results = folder / "results"
+        self.link = MemoryLink({"outputDirectory": str(self.results), **configuration})
+        self.inbox = service.Inbox()
+        self.service = service.Service(self.link, self.inbox, loaded, "press-01")
+        self.code: int | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Bench":
+        self.service.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.inbox.put_stop(0, "the test is over")
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        self.code = self.service.run()
+
+    def send(self, identity: str, path: Path | str, topic: str = "verge/files") -> None:
+        self.link.subscriptions[topic]({"id": identity, "path": str(path)})
+
+    def stored(self, identity: str) -> Any:
+        return json.loads((self.results / f"{identity}.json").read_bytes())
+
+
+@pytest.fixture
+def bench(tmp_path: Path, loaded: Any) -> Iterator[Bench]:
+    with Bench(tmp_path, loaded, {}) as running:
+        yield running
+
+
+def test_answers_in_order(bench: Bench, pictures: Path, tmp_path: Path) -> None:
+    """Results and rejections come in the order of the events, on their topics."""
+    (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
+    bench.send("1", pictures / "chelsea.png")
+    bench.send("2", tmp_path / "text.png")
+    bench.send("3", pictures / "astronaut.png")
+    bench.send("4", "/no/such/picture.png")
+    answers = bench.link.wait(4)
+    assert [(topic, document["id"]) for topic, document in answers] == [
+        ("verge/detections", "1"),
+        ("verge/rejections", "2"),
+        ("verge/detections", "3"),
+        ("verge/rejections", "4"),
+    ]
+    assert [document.get("code") for _, document in answers] == [
+        *(None, "not_a_picture", None, "missing"),
+    ]
+    assert {entry["label"] for entry in answers[0][1]["detections"]} == {"cat"}
+    for _, document in answers:
+        assert bench.stored(document["id"]) == document
+    annotated = Path(answers[0][1]["annotated"])
+    assert annotated == bench.results / "1.jpg"
+    assert annotated.read_bytes()[:2] == b"\xff\xd8"
+    assert [topic for topic, _ in bench.link.cloud] == ["verge/press-01/detections"] * 2
+    assert bench.link.running
+
+
+def test_an_id_is_analysed_once(bench: Bench, pictures: Path, tmp_path: Path) -> None:
+    """An id that comes again gets the stored answer, even if the file is another by now."""
+    picture = tmp_path / "picture.png"
+    shutil.copy(pictures / "chelsea.png", picture)
+    bench.send("1", picture)
+    first = bench.link.wait(1)[0]
+    shutil.copy(pictures / "astronaut.png", picture)
+    bench.send("1", picture)
+    assert bench.link.wait(2)[1] == first
+
+
+def test_the_next_process_knows_the_answers(tmp_path: Path, loaded: Any, pictures: Path) -> None:
+    """After a restart a redelivered id is answered from the store."""
+    with Bench(tmp_path, loaded, {}) as bench:
+        bench.send("1", pictures / "chelsea.png")
+        first = bench.link.wait(1)[0]
+    with Bench(tmp_path, loaded, {}) as again:
+        again.send("1", "/no/such/picture.png")
+        assert again.link.wait(1)[0] == first
+    assert again.code == 0
+
+
+def test_configuration_changes_while_running(bench: Bench, pictures: Path, tmp_path: Path) -> None:
+    """Topics, thresholds, directory and the annotated picture change without a restart."""
+    bench.link.configuration = {
+        "outputDirectory": str(tmp_path / "elsewhere"),
+        "inputTopic": "other/files",
+        "resultTopic": "other/results",
+        "scoreThreshold": "0.99",
+        "annotate": "false",
+        "publishToIoTCore": False,
+    }
+    bench.link.changed()
+    bench.send("1", pictures / "coffee.png")  # Arrives on the old topic, which still stands.
+    topic, document = bench.link.wait(1)[0]
+    assert (topic, document["detections"], document["annotated"]) == ("other/results", [], None)
+    assert list(bench.link.subscriptions) == ["other/files"]
+    assert (tmp_path / "elsewhere" / "1.json").is_file()
+    assert not bench.link.cloud
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"maxPixels": "many"}, id="no number"),
+        pytest.param({"inputTopic": "forbidden"}, id="topic not allowed"),
+        pytest.param({"outputDirectory": "relative"}, id="relative directory"),
+        pytest.param({"outputDirectory": "/proc/results"}, id="directory not possible"),
+    ],
+)
+def test_a_wrong_configuration_changes_nothing(
+    bench: Bench, pictures: Path, wrong: dict[str, Any]
+) -> None:
+    """If any part of a new configuration cannot be used, the former stays in force."""
+    good = bench.link.configuration
+    bench.link.configuration = {**good, "annotate": False, "resultTopic": "lost", **wrong}
+    bench.link.changed()
+    bench.send("1", pictures / "chelsea.png")
+    topic, document = bench.link.wait(1)[0]
+    assert topic == "verge/detections"
+    assert document["annotated"]
+    assert list(bench.link.subscriptions) == ["verge/files"]
+
+
+def test_refuses_to_start_with_a_wrong_configuration(tmp_path: Path, loaded: Any) -> None:
+    """A first configuration that cannot be used is named, so that the deployment fails."""
+    with pytest.raises(values.SettingError, match="setting iouThreshold: 'high'"):
+        Bench(tmp_path, loaded, {"iouThreshold": "high"})
+
+
+def test_a_nucleus_without_iot_core_is_asked_once(
+    bench: Bench, pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where IoT Core is not supported this is said once, and the results stay local."""
+    bench.link.cloud_error = nucleus.NucleusError("publish", "no such thing", supported=False)
+    for identity in "123":
+        bench.send(identity, pictures / "chelsea.png")
+    bench.link.wait(3)
+    bench.send("4", "/no/such/picture.png")
+    bench.link.wait(4)
+    assert bench.link.cloud_attempts == 1
+    assert caplog.text.count("Results stay on the device") == 1
+
+
+def test_a_failing_iot_core_is_tried_again(
+    bench: Bench, pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A passing failure is logged once and does not end publishing."""
+    bench.link.cloud_error = nucleus.NucleusError("publish", "the spool is full")
+    bench.send("1", pictures / "chelsea.png")
+    bench.send("2", pictures / "chelsea.png")
+    bench.send("3", "/no/such/picture.png")
+    bench.link.wait(3)
+    bench.link.cloud_error = None
+    bench.send("4", pictures / "chelsea.png")
+    bench.send("5", "/no/such/picture.png")
+    bench.link.wait(5)
+    assert [document["id"] for _, document in bench.link.cloud] == ["4"]
+    assert caplog.text.count("Results stay on the device") == 1
+
+
+def test_a_full_disk_does_not_stop_the_answers(bench: Bench, pictures: Path) -> None:
+    """Where nothing can be stored, the answer is published all the same."""
+    shutil.rmtree(bench.results)
+    bench.send("1", pictures / "chelsea.png")
+    topic, document = bench.link.wait(1)[0]
+    assert topic == "verge/detections"
+    assert document["annotated"] is None
+
+
+def test_whatever_a_library_does_is_a_rejection(
+    bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unforeseen error in one analysis rejects this picture and not the next."""
+    real = bench.service._detector.analyse
+
+    def fail_once(*arguments: Any) -> Any:
+        monkeypatch.setattr(bench.service._detector, "analyse", real)
+        raise RuntimeError("something odd")
+
+    monkeypatch.setattr(bench.service._detector, "analyse", fail_once)
+    bench.send("1", pictures / "chelsea.png")
+    bench.send("2", pictures / "chelsea.png")
+    first, second = bench.link.wait(2)
+    assert (first[1]["code"], first[1]["reason"]) == ("failed", "the analysis failed: RuntimeError")
+    assert second[0] == "verge/detections"
+
+
+def test_the_inbox_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """An id waits once, and what does not fit is dropped for its sender to deliver again."""
+    inbox = service.Inbox(limit=2)
+    for identity in ("a", "a", "b", "c"):
+        inbox.put_document({"id": identity, "path": "/x"})
+    inbox.put_document("garbage")
+    first = inbox.take()
+    assert caplog.text.count("Event dropped") == 1
+    assert "id=c" in caplog.text
+    inbox.done(first)  # type: ignore[arg-type]
+    inbox.put_document({"id": "c", "path": "/x"})
+    assert [inbox.take().id, inbox.take().id] == ["b", "c"]  # type: ignore[union-attr]
+
+
+def test_a_stop_comes_before_what_waits() -> None:
+    """When the link is lost, nothing is worked on any more; the first reason is the exit code."""
+    inbox = service.Inbox()
+    inbox.put_document({"id": "a", "path": "/x"})
+    inbox.put_stop(1, "lost")
+    inbox.put_stop(0, "told")
+    assert inbox.take() == service.Stop(1, "lost")

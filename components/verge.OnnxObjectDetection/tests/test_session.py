@@ -1,0 +1,123 @@
+"""Loading models that fit their card, and refusing all others."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from object_detection import card, session
+from object_detection.errors import ModelError
+from onnx import TensorProto, helper
+
+
+def make_model(folder: Path, shape: list[int | str], output: list[int]) -> card.Card:
+    """Write a model that returns zeros, and its card for one class at 32 by 32 pixels."""
+    zeros = helper.make_tensor("zeros", TensorProto.FLOAT, output, np.zeros(output).ravel())
+    sink = helper.make_node("ReduceMax", ["images"], ["peak"], keepdims=0)
+    nothing = helper.make_node("Mul", ["zeros", "peak"], ["output0"])
+    graph = helper.make_graph(
+        [sink, nothing],
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, output)],
+        [zeros],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return make_card(folder, model.SerializeToString())
+
+
+def make_card(folder: Path, data: bytes, **changes: Any) -> card.Card:
+    (folder / "small.onnx").write_bytes(data)
+    document = {
+        "format": "verge.card/1",
+        "name": "small",
+        "version": "1",
+        "file": "small.onnx",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "input": {
+            "name": "images",
+            "layout": "NCHW",
+            "colour": "RGB",
+            "size": [32, 32],
+            "divide": 255,
+            "mean": [0, 0, 0],
+            "std": [1, 1, 1],
+            "resize": "stretch",
+            "pad": 0,
+        },
+        "output": {"family": "ultralytics_v8"},
+        "thresholds": {"score": 0.5, "iou": 0.5, "max_detections": 10},
+        "labels": ["thing"],
+        **changes,
+    }
+    path = folder / "model.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return card.read_card(path)
+
+
+def test_loads_a_model_of_ones_own(tmp_path: Path) -> None:
+    """Any model whose card tells the truth is loaded."""
+    loaded = session.load_session(make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21]))
+    outputs = loaded.run(np.ones((1, 3, 32, 32), np.float32))
+    assert outputs["output0"].shape == (1, 5, 21)
+
+
+def test_loads_a_model_with_open_dimensions(tmp_path: Path) -> None:
+    """A model that takes any size is run at the size of the card."""
+    loaded = session.load_session(make_model(tmp_path, ["batch", 3, "h", "w"], [1, 5, 21]))
+    assert loaded.family.suppress
+
+
+@pytest.mark.parametrize(
+    ("shape", "output", "message"),
+    [
+        pytest.param([1, 3, 64, 64], [1, 5, 21], r"the card wants one input", id="other size"),
+        pytest.param([1, 32, 32, 3], [1, 5, 21], r"the card wants one input", id="other layout"),
+        pytest.param([1, 3, 32, 32], [1, 9, 21], r"wants one output \[1, 4 \+", id="other labels"),
+    ],
+)
+def test_refuses_a_model_its_card_does_not_describe(
+    tmp_path: Path, shape: list[int | str], output: list[int], message: str
+) -> None:
+    """A contradiction between card and model is found when it is loaded, not in the results."""
+    with pytest.raises(ModelError, match=message):
+        session.load_session(make_model(tmp_path, shape, output))
+
+
+def test_refuses_another_file(tmp_path: Path) -> None:
+    """A model with another SHA-256 than the card's is not loaded."""
+    found = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])
+    found.model.write_bytes(found.model.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"its SHA-256 is .*, the card says"):
+        session.load_session(found)
+
+
+def test_refuses_what_is_no_model(tmp_path: Path) -> None:
+    """Garbage with the right SHA-256 is refused in one line."""
+    with pytest.raises(ModelError, match="cannot load the model") as caught:
+        session.load_session(make_card(tmp_path, b"this is no model"))
+    assert "\n" not in str(caught.value)
+
+
+def test_refuses_an_absent_model(tmp_path: Path) -> None:
+    """A card without its model is refused."""
+    found = make_card(tmp_path, b"x")
+    found.model.unlink()
+    with pytest.raises(ModelError, match="cannot read the model"):
+        session.load_session(found)
+
+
+def test_refuses_another_input_name(tmp_path: Path) -> None:
+    """The input is found by the name the card gives."""
+    data = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21]).model.read_bytes()
+    model = onnx.load_from_string(data)
+    assert model.graph.input[0].name == "images"
+    found = make_card(tmp_path, data)
+    renamed = yaml.safe_load((tmp_path / "model.yaml").read_text(encoding="utf-8"))
+    renamed["input"]["name"] = "picture"
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(renamed), encoding="utf-8")
+    with pytest.raises(ModelError, match="the card wants one input picture"):
+        session.load_session(card.read_card(found.model.parent / "model.yaml"))
