@@ -122,7 +122,10 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
 def test_nesting_through_aliases_is_bounded() -> None:
     """Anchors that nest within bounds may not nest one another beyond them."""
     half = building.MAX_DEPTH // 2 + 1
-    text = f"a: &a {'[' * half}{']' * half}\nb: {'[' * half}*a{']' * half}\n"
+    before, after = "[" * half, "]" * half
+    # So many that copying the value of the last alias would need more stack than Python has.
+    chain = [f"a{n}: &a{n} {before}*a{n - 1}{after}" for n in range(1, 40)]
+    text = "\n".join([f"a0: &a0 {before}{after}", *chain])
     with pytest.raises(errors.RecipeError, match="levels of nesting"):
         documents.load_yaml(text)
 
