@@ -97,7 +97,7 @@ class Deployments:
     async def _carry_out(self, record: Record) -> None:
         try:
             await self._executor.run(record)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect must not hold up later deployments
             log.defect("Deployment ended by a defect of the nucleus", error, deployment=record.id)
             untouched = self._records.phases[record.id] in {Phase.QUEUED, Phase.PREPARING}
             record.status = Status.FAILED
