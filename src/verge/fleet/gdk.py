@@ -152,7 +152,10 @@ class _Reader:
 
     def command(self, build: dict[str, Any], at: str) -> tuple[str, ...]:
         value = build.get("custom_build_command")
-        words = shlex.split(value) if isinstance(value, str) else value
+        try:
+            words = shlex.split(value) if isinstance(value, str) else value
+        except ValueError:  # a quote that is not closed
+            words = None
         if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
             return tuple(words)
         raise self.error(
