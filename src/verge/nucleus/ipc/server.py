@@ -57,9 +57,13 @@ class Server:
             operation.name: operation for service in services for operation in service.operations()
         }
 
-    def disconnect(self, principal: str) -> None:
+    def principal(self, name: str) -> principals.Principal | None:
+        """Return a connected principal, or None."""
+        return self._principals.find(name)
+
+    def disconnect(self, name: str) -> None:
         """Cut all connections of a principal, whose token is no longer valid."""
-        if (found := self._principals.find(principal)) is not None:
+        if (found := self.principal(name)) is not None:
             for member in list(found.connections):
                 member.abort()
 
