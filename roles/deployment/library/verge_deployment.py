@@ -103,12 +103,12 @@ class DeploymentError(Exception):
 
 
 def run_nucleus(
-    command: Sequence[str], arguments: Sequence[str], *, timeout: float
+    command: str, root: str, arguments: Sequence[str], *, timeout: float
 ) -> dict[str, Any]:
     """Run the nucleus's command and return its JSON document, whether it succeeded or not."""
     try:
         done = subprocess.run(
-            [*command, *arguments, "--json"],
+            [command, *arguments, "--root", root, "--json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -118,7 +118,7 @@ def run_nucleus(
         )
     except FileNotFoundError as error:
         raise DeploymentError(
-            f"{command[0]} does not exist there; install the nucleus with `inv provision`"
+            f"{command} does not exist there; install the nucleus with `inv provision`"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise DeploymentError(
@@ -199,7 +199,7 @@ def explain_failure(device: str, outcome: Mapping[str, Any]) -> str:
     if outcome.get("detailed_status"):
         text.append(f"status: {outcome['detailed_status']}")
     for name, lines in (outcome.get("logs") or {}).items():
-        if lines:
+        if lines and lines[-1] not in cause:
             text += [f"last lines of {name}:", *(f"  {line}" for line in lines)]
     return "\n".join(text)
 
@@ -208,12 +208,12 @@ def bring_about(module: AnsibleModule, scratch: Path) -> dict[str, Any]:
     """Deploy, or plan in check mode, and return the nucleus's document."""
     params = dict(module.params)
     wanted = params["components"]
-    command = [params["command"], "--root", params["root"]]
-    if module.check_mode and not Path(params["command"]).exists():
+    command, root = params["command"], params["root"]
+    if module.check_mode and not Path(command).exists():
         # The nucleus itself would come first, so that everything is a change.
         changes = [{"component": name, "after": "installed"} for name in sorted(wanted)]
         return {"changed": bool(wanted), "status": "PLANNED", "changes": changes}
-    listed = run_nucleus(command, ["list"], timeout=ANSWER_GRACE)
+    listed = run_nucleus(command, root, ["list"], timeout=ANSWER_GRACE)
     dropped = find_dropped(listed, wanted)
     if not wanted and not dropped:
         return {"changed": False, "status": "UNCHANGED"}
@@ -230,7 +230,7 @@ def bring_about(module: AnsibleModule, scratch: Path) -> dict[str, Any]:
     arguments = deploy_arguments(wanted, dropped, params, updates=str(file) if updates else "")
     if module.check_mode:
         arguments.append("--dry-run")
-    return run_nucleus(command, arguments, timeout=params["timeout"] + ANSWER_GRACE)
+    return run_nucleus(command, root, arguments, timeout=params["timeout"] + ANSWER_GRACE)
 
 
 def main() -> None:
@@ -268,7 +268,8 @@ def main() -> None:
         "status": outcome.get("status", ""),
     }
     if result["status"] not in {"SUCCEEDED", "UNCHANGED", "PLANNED"}:
-        module.fail_json(msg=explain_failure(device, outcome), **result)
+        # The message tells all; the rest would only push it off the screen.
+        module.fail_json(msg=explain_failure(device, outcome), status=result["status"])
     module.exit_json(diff=describe_changes(result["changes"]), **result)
 
 
