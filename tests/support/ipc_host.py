@@ -262,9 +262,9 @@ def pubsub_policy(*resources: str, operations: Sequence[str] = ("*",)) -> dict[s
 class RunningServer:
     """The real server in a thread of its own."""
 
-    def __init__(self, nucleus: host.Host, path: Path, most: limits.Limits | None) -> None:
+    def __init__(self, nucleus: MemoryHost, path: Path, most: limits.Limits | None) -> None:
         self.path = path
-        self._nucleus = nucleus
+        self.nucleus = nucleus
         self._most = most
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._ready = threading.Event()
@@ -300,7 +300,7 @@ class RunningServer:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
-            async with server.serve(self._nucleus, self.path, most=self._most) as self.server:
+            async with server.serve(self.nucleus, self.path, most=self._most) as self.server:
                 self._ready.set()
                 await self._stop.wait()
         except BaseException as error:  # noqa: BLE001  # raised again in the test's thread
@@ -311,7 +311,7 @@ class RunningServer:
 
 @contextlib.contextmanager
 def running_server(
-    nucleus: host.Host, path: Path, most: limits.Limits | None = None
+    nucleus: MemoryHost, path: Path, most: limits.Limits | None = None
 ) -> Iterator[RunningServer]:
     """Run the real server at the path within the block."""
     running = RunningServer(nucleus, path, most)

@@ -178,6 +178,14 @@ def test_longest_frames(running: ipc_host.RunningServer) -> None:
         assert statistics.median(bystander.latencies(50)) < 0.1
 
 
+def _queued(running: ipc_host.RunningServer) -> int:
+    """Return how many bytes wait for the bad component."""
+    principal = running.do(running.server.principal, BAD)
+    assert principal is not None
+    queued: int = principal.queued
+    return queued
+
+
 def _prelude_of(total: int) -> bytes:
     lengths = struct.pack(">II", total, 0)
     return lengths + struct.pack(">I", zlib.crc32(lengths))
@@ -226,7 +234,7 @@ def test_queues_of_one_component_are_bounded_together(
         fields = {"topic": "flood", "publishMessage": {"jsonMessage": {"message": "x" * 500_000}}}
         for number in range(1, 21):
             assert publisher.call(number, "PublishToTopic", fields)[0] == "PublishToTopicResponse"
-        queued = running.do(lambda: running.server.principal(BAD).queued)
+        queued = _queued(running)
         assert 3 * limits.MIB < queued <= 4 * limits.MIB
 
 
@@ -240,7 +248,7 @@ def test_unread_answers_stop_requests(running: ipc_host.RunningServer) -> None:
                 frames = [raw.request_frame(next(numbers), "GetConfiguration") for _ in range(100)]
                 client.send(b"".join(frames))
         assert next(numbers) < 100_000
-        queued = running.do(lambda: running.server.principal(BAD).queued)
+        queued = _queued(running)
         assert queued < 2 * running.server.limits.unread_answers
         with Bystander(running.path) as bystander:
             bystander.latencies(20)

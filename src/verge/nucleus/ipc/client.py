@@ -14,7 +14,7 @@ from verge.nucleus.ipc import framing, rpc, sockets
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from types import TracebackType
 
 CONNECT_TIMEOUT = 10.0  # what the AWS clients wait for the handshake (contract 4.4)
@@ -101,7 +101,7 @@ class IpcClient:
 
     def subscribe(
         self, operation: str, request: Mapping[str, Any], timeout: float | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any], None, None]:
         """Start a streaming operation, wait for its first response and return its events.
 
         The iterator ends when the nucleus ends the stream; closing it ends the stream here. It
@@ -111,7 +111,7 @@ class IpcClient:
         _content(self._next(stream, _deadline(timeout)))
         return self._events(stream, timeout)
 
-    def _events(self, stream: int, timeout: float | None) -> Iterator[dict[str, Any]]:
+    def _events(self, stream: int, timeout: float | None) -> Generator[dict[str, Any], None, None]:
         try:
             while True:
                 message = self._next(stream, _deadline(timeout))
@@ -173,7 +173,9 @@ class IpcClient:
             payload,
         )
         try:
-            self._connected().sendall(data)
+            connection = self._connected()
+            connection.settimeout(CONNECT_TIMEOUT)
+            connection.sendall(data)
         except OSError as error:
             raise self._lost(error) from error
 
@@ -198,8 +200,11 @@ class IpcClient:
         if not data:
             raise self._lost("the nucleus closed the connection")
         self._decoder.feed(data)
-        while (frame := self._decoder.next_frame()) is not None:
-            self._sort(framing.decode_frame(frame))
+        try:
+            while (frame := self._decoder.next_frame()) is not None:
+                self._sort(framing.decode_frame(frame))
+        except framing.FrameError as error:
+            raise self._lost(error) from error
 
     def _sort(self, message: framing.Message) -> None:
         if _number(message, rpc.MESSAGE_TYPE) == rpc.MessageType.PROTOCOL_ERROR:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOCKET_MODE = 0o666  # any component's user connects; the token tells who it is (contract 2.10)
-_DIAL_TIMEOUT = 1.0  # s; a listener whose queue is full is alive as well
+_DIAL_TIMEOUT = 0.5  # s to wait for a place in a full queue, which is in use as well
 
 
 class ListenError(OSError):
@@ -55,7 +55,7 @@ def _check_free(path: Path) -> None:
         sockets.connect(path, _DIAL_TIMEOUT).close()
     except ConnectionRefusedError:
         return  # left behind by a nucleus that was killed
-    except TimeoutError:
+    except BlockingIOError:  # a full queue
         pass
     raise ListenError(f"cannot listen on {path}: already in use")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_ADDRESS_BYTES = 107
+_TIMEVAL = struct.Struct("@ll")
 
 
 @contextlib.contextmanager
@@ -34,14 +36,26 @@ def address_of(path: Path) -> Iterator[str]:
         os.close(directory)
 
 
-def connect(path: Path, timeout: float | None = None) -> socket.socket:
-    """Return a socket connected to the one at the path. Raises OSError."""
+def connect(path: Path, timeout: float) -> socket.socket:
+    """Return a socket connected to the one at the path, its timeout in seconds set.
+
+    If the queue of the listener is full, it waits as long for a place. Raises OSError;
+    BlockingIOError means that something listens there but there was no place.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(timeout)
+        # With a Python timeout the socket would not block, and a full queue be an error at once.
+        _limit_blocking(connection, timeout)
         with address_of(path) as address:
             connection.connect(address)
+        _limit_blocking(connection, 0)
+        connection.settimeout(timeout)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _limit_blocking(connection: socket.socket, timeout: float) -> None:
+    limit = _TIMEVAL.pack(int(timeout), int(timeout % 1 * 1e6))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -43,11 +43,12 @@ class FilterTree(Generic[Item]):
         self._root: _Node[Item] = _Node()
         self._remembered: dict[str, tuple[Item, ...]] = {}
 
-    def __len__(self) -> int:
+    def nodes(self) -> int:
+        """Return how many nodes there are, the root among them."""
         nodes = [self._root]
         for node in nodes:
             nodes.extend(node.children.values())
-        return sum(len(node.items) for node in nodes)
+        return len(nodes)
 
     def add(self, topic_filter: str, item: Item) -> None:
         """Put an item under a filter."""
