@@ -67,22 +67,30 @@ def ensure_lock(
     `relock` compiles it in any case and takes the newest versions; otherwise versions stay where
     they can. Returns whether it was written. A package without wheel for the platform is refused.
     """
-    path = source.lock(platform)
-    header = _header(source, platform)
-    try:
-        former = path.read_text("utf-8")
-    except FileNotFoundError:
-        former = ""
-    except OSError as error:
-        raise FleetError(f"cannot read {project.relative(path)}: {describe(error)}") from error
-    if former.startswith(header) and not relock:
+    if is_current(source, platform) and not relock:
         return False
+    path = source.lock(platform)
+    former = _text(path)
     report(f"Locking {project.relative(source.requirements)} for {platform.key}")
-    text = header + _compile(project, source, platform, "" if relock else former)
+    text = _header(source, platform) + _compile(project, source, platform, "" if relock else former)
     if text == former:
         return False
     files.write_atomic(path, text.encode())
     return True
+
+
+def is_current(source: LockSource, platform: Platform) -> bool:
+    """Return whether the lock of a platform was compiled from the requirements as they are."""
+    return _text(source.lock(platform)).startswith(_header(source, platform))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise FleetError(f"cannot read {path}: {describe(error)}") from error
 
 
 def _header(source: LockSource, platform: Platform) -> str:

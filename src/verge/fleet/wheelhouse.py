@@ -87,13 +87,14 @@ class _Filling:
             self._download(missing, sources)
             wheels = self._wheels()
         kept = {digest: wheels[digest] for pin in pins for digest in pin.hashes & wheels.keys()}
-        if self.own.sha256 not in wheels:
+        misses_own = self.own.sha256 not in wheels
+        if misses_own:
             self._place_own()
         kept[self.own.sha256] = self.path / self.own.path.name
         listed = self._list(kept)
         removed = self._remove_others(kept)
         self._remember()
-        changed += [bool(missing), listed, removed]
+        changed += [bool(missing), misses_own, listed, removed]
         size = sum(path.stat().st_size for path in kept.values())
         return Wheelhouse(self.platform.key, self.path, len(kept), size, any(changed))
 
@@ -185,8 +186,7 @@ class _Filling:
                 digest = self.stamps.digest(str(path), path.stat())
                 if digest in allowed:
                     found.add(digest)
-                    path.chmod(0o644)
-                    path.replace(self.path / path.name)
+                    _put(path, self.path / path.name)
         for pin in batch:
             if not pin.hashes & found:
                 raise self._no_wheel(pin, locks.lock_sources(self.project))
@@ -196,8 +196,7 @@ class _Filling:
             self.path.mkdir(parents=True, exist_ok=True)
             scratch = self.path / f".{self.own.path.name}.new"
             shutil.copyfile(self.own.path, scratch)
-            scratch.chmod(0o644)
-            scratch.replace(self.path / self.own.path.name)
+            _put(scratch, self.path / self.own.path.name)
 
     def _list(self, kept: dict[str, Path]) -> bool:
         """Write manifest and nucleus lock if they are not as they should be."""
@@ -234,6 +233,13 @@ class _Filling:
     def _stamp_all(self, stamps: Stamps) -> None:
         for path in self.path.glob("*.whl"):
             stamps.digest(os.fspath(path), path.stat())
+
+
+def _put(path: Path, place: Path) -> None:
+    path.chmod(0o644)
+    if place.is_dir():
+        shutil.rmtree(place)
+    path.replace(place)
 
 
 def _write_if_other(path: Path, text: str) -> bool:

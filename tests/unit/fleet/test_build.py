@@ -584,7 +584,8 @@ import os, sys
 os.umask(int(sys.argv[2], 8))
 from pathlib import Path
 from verge.fleet import build, project
-build.build_components(project.Project(Path(sys.argv[1])), report=lambda line: print(line, flush=True))
+where = project.Project(Path(sys.argv[1]))
+build.build_components(where, report=lambda line: print(line, flush=True))
 """
 
 

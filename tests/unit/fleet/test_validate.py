@@ -149,8 +149,8 @@ def test_two_components_of_one_name_are_found(where: project.Project) -> None:
     samples.add_component(where, A, folder="b")
     assert said(where) == [
         (
-            f"error: components/b/gdk-config.json: component: {A} is the name of another component, "
-            "see components/a/gdk-config.json"
+            f"error: components/b/gdk-config.json: component: {A} is the name of another "
+            "component, see components/a/gdk-config.json"
         )
     ]
 
