@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class Inbox:
         except queue.Empty:
             return self._stop
         if self._stop:
+            self._queue.put(item)  # `take_answers` may want it.
             return self._stop
         with self._lock:
             if isinstance(item, Changed):
@@ -95,3 +97,11 @@ class Inbox:
             elif isinstance(item, watch.Overflowed):
                 self._overflowed = False
         return item
+
+    def take_answers(self) -> list[Answered]:
+        """Return the answers that are left when the service leaves."""
+        left = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left.append(self._queue.get_nowait())
+        return [item for item in left if isinstance(item, Answered)]

@@ -12,18 +12,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from file_system_monitor.states import FileState
+from file_system_monitor.states import FileState, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-CAPACITY = 100_000
-"""Rows kept; about 20 MB. Answered files are forgotten first, oldest first."""
+CAPACITY = 250_000
+"""Rows kept, about 50 MB: the files that wait for an answer and those that still lie there."""
 
 _PENDING, _DELIVERED, _ACKNOWLEDGED = 0, 1, 2
 _VERSION = 1
-_FORGET_AT_ONCE = 100
 _SCHEMA = """
 CREATE TABLE files (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,7 +43,7 @@ class LedgerError(Exception):
 
 
 class LedgerFullError(LedgerError):
-    """No row can be added before others are answered."""
+    """No row can be added before `forget_gone` finds one that is not needed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Ledger:
         if self._query("SELECT 1 FROM files WHERE id = ?", (identity,)):
             return None
         if self._rows >= self._capacity:
-            self._forget()
+            raise LedgerFullError(f"the ledger holds {self._rows} files, the most it can")
         replaced = self._query(
             "SELECT id FROM files WHERE path = ? AND state = ?", (file.path, _PENDING)
         )
@@ -128,16 +127,23 @@ class Ledger:
         )
         return changed > 0
 
-    def _forget(self) -> None:
-        """Make room for a while, dropping the oldest answered files."""
-        gone = self._change(
-            "DELETE FROM files WHERE sequence IN "
-            "(SELECT sequence FROM files WHERE state = ? ORDER BY sequence LIMIT ?)",
-            (_ACKNOWLEDGED, max(1, min(_FORGET_AT_ONCE, self._capacity // 10))),
+    def forget_gone(self) -> int:
+        """Forget answered files that are no longer on the disk; return how many.
+
+        Those that still lie there stay, or the next look would announce them again.
+        """
+        rows = self._query(
+            "SELECT id, path, inode, mtime_ns, size FROM files WHERE state = ?", (_ACKNOWLEDGED,)
         )
-        self._rows -= gone
-        if not gone:
-            raise LedgerFullError(f"all {self._capacity} files of the ledger wait for an answer")
+        gone = [(row[0],) for row in rows if read_state(row[1]) != FileState(*row[1:])]
+        try:
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany("DELETE FROM files WHERE id = ?", gone)
+        except sqlite3.Error as error:
+            raise LedgerError(f"cannot write the ledger: {error}") from error
+        self._rows -= len(gone)
+        return len(gone)
 
     def _count(self, condition: str) -> int:
         # The condition is one of this module's own, never a value from outside.

@@ -91,6 +91,8 @@ class Service:
             self._announce()
             item = self._inbox.take(self._deadline() - time.monotonic())
             if isinstance(item, inbox.Stop):
+                for answer in self._inbox.take_answers():
+                    self._answered(answer.id)
                 _log.info("Stopping reason=%s", item.reason)
                 return item.code
             self._handle(item)
@@ -183,8 +185,9 @@ class Service:
         heapq.heappush(self._settling, (time.monotonic() + self._settings.settle, state.path))
 
     def _note(self, state: states.FileState) -> None:
+        """Enter a complete file into the ledger; where that fails, look for it again later."""
         try:
-            replaced = self._ledger.add(state.identity(self._device), state)
+            replaced = self._enter(state)
         except ledger.LedgerError as error:
             if self._rescan_at is None:
                 _log.error("File waits path=%r reason=%s", state.path, error)
@@ -192,6 +195,16 @@ class Service:
             return
         for identity in replaced or []:
             self._flights.drop(identity)
+
+    def _enter(self, state: states.FileState) -> list[str] | None:
+        identity = state.identity(self._device)
+        try:
+            return self._ledger.add(identity, state)
+        except ledger.LedgerFullError:
+            # Looking at every file takes a while, so it is done once until the next attempt.
+            if self._rescan_at is not None or not self._ledger.forget_gone():
+                raise
+            return self._ledger.add(identity, state)
 
     def _answered(self, identity: str) -> None:
         self._flights.answered(identity, time.monotonic())

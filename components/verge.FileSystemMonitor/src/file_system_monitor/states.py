@@ -39,7 +39,7 @@ class FileState:
             "device": device,
             "path": self.path,
             "size": self.size,
-            "modified": self.mtime_ns / 1e9,
+            "modified": self.mtime_ns / 10**9,
         }
 
 
