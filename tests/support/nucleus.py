@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,7 +155,13 @@ class NucleusProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await process.communicate()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                out, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            out, err = await process.communicate()
+            raise AssertionError(f"no end of {arguments}: {err!r}\n{self.log()}") from None
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
 
@@ -249,13 +255,20 @@ async def running_nucleus(
 
     The root lies below the system's temporary directory, because a Unix socket's path is short.
     """
-    directory = Path(tempfile.mkdtemp(prefix="vg"))
-    directory.chmod(0o755)
-    nucleus = NucleusProcess(directory, configuration)
-    nucleus.release.add(*components)
+    nucleus = _prepare(components, configuration)
     try:
         await nucleus.start()
         yield nucleus
     finally:
         await nucleus.clean_up()
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(nucleus.directory, ignore_errors=True)
+
+
+def _prepare(
+    components: Sequence[recipes.Component], configuration: Mapping[str, Any] | None
+) -> NucleusProcess:
+    directory = Path(tempfile.mkdtemp(prefix="vg"))
+    directory.chmod(0o755)  # components of other users pass through it
+    nucleus = NucleusProcess(directory, configuration)
+    nucleus.release.add(*components)
+    return nucleus

@@ -87,9 +87,7 @@ async def test_failed_deployment_without_rollback_stays() -> None:
     async with nuclei.running_nucleus(press()) as nucleus:
         await nucleus.deploy("--merge", PRESS)
         nucleus.release.add(broken)
-        report = await nucleus.deploy(
-            "--merge", PRESS, "--failure-handling-policy", "DO_NOTHING"
-        )
+        report = await nucleus.deploy("--merge", PRESS, "--failure-handling-policy", "DO_NOTHING")
         assert report["detailed_status"] == "FAILED_ROLLBACK_NOT_REQUESTED"
         assert (await nucleus.component(PRESS))["state"] == "BROKEN"
         nucleus.release.add(press("1.1.0"))

@@ -16,7 +16,7 @@ PRESS = "com.example.Press"
 RUN = "echo $$ >> pids; trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
 
 
-def press(version: str = "1.0.0", run: str = RUN, **more: object) -> recipes.Component:
+def press(version: str = "1.0.0", run: str | None = RUN, **more: object) -> recipes.Component:
     return recipes.Component(PRESS, version, run=run, **more)  # type: ignore[arg-type]
 
 
@@ -30,6 +30,10 @@ def alive(pid: int) -> bool:
 def pids(nucleus: nuclei.NucleusProcess) -> list[int]:
     file = nucleus.work(PRESS, "pids")
     return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+async def started(nucleus: nuclei.NucleusProcess, times: int) -> None:
+    await nucleus.until(lambda: len(pids(nucleus)) == times, f"start {times}")
 
 
 async def test_killed_nucleus_leaves_no_second_instance() -> None:
@@ -83,7 +87,7 @@ async def test_third_error_breaks_a_component() -> None:
     async with nuclei.running_nucleus(press()) as nucleus:
         await nucleus.deploy("--merge", PRESS)
         for count in (1, 2, 3):
-            await nucleus.until(lambda n=count: len(pids(nucleus)) == n, f"start {count}")
+            await started(nucleus, count)
             os.kill(pids(nucleus)[-1], signal.SIGKILL)
         await nucleus.in_state(PRESS, "BROKEN")
         assert (await nucleus.component(PRESS))["statusReason"] == "run was ended by SIGKILL"
@@ -147,7 +151,7 @@ async def test_rollback_survives_a_killed_nucleus() -> None:
 
 
 async def test_nucleus_that_dies_of_a_deployment_gives_it_up() -> None:
-    """A deployment during whose preparation the nucleus dies again and again is not tried for ever."""
+    """A deployment is not prepared for ever if the nucleus dies of it each time."""
     component = press(lifecycle={"bootstrap": "touch begun; exec sleep 1000"})
     async with nuclei.running_nucleus(component) as nucleus:
         deployment = await nucleus.submit(rootComponentVersionsToAdd={PRESS: "1.0.0"})

@@ -169,6 +169,7 @@ class Component:
         """The component says of itself what state it is in (contract 2.3)."""
         if state is State.RUNNING and self.state in states.STARTED:
             self.confirmed = True
+            self._effects.changed(self.state)
         if state not in states.REPORTABLE.get(self.state, frozenset()) or self.closing:
             return
         match state:
@@ -192,6 +193,8 @@ class Component:
                 self._settle(State.NEW)
             case _ if self.closing:
                 self._settle(State.FINISHED)
+            case _:
+                self._effects.changed(self.state)  # it came to rest, which others may wait for
 
     # Ends of steps
 
