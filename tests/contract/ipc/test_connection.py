@@ -10,7 +10,7 @@ from awsiot.eventstreamrpc import AccessDeniedError, ConnectionClosedError
 
 from tests.contract.ipc import conftest, raw, sdk
 from tests.support import ipc_host
-from verge.nucleus.ipc import framing, limits, rpc
+from verge.nucleus.ipc import framing, limits, listening, rpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,6 +236,17 @@ def test_malformed_requests(running: ipc_host.RunningServer, payload: bytes, exp
         client.shake_hands(TOKEN)
         assert client.call(1, "UpdateState", payload)[0] == expected
         assert client.call(2, "GetConfiguration")[0] == "GetConfigurationResponse"
+
+
+def test_second_server_is_refused(
+    running: ipc_host.RunningServer, nucleus: ipc_host.MemoryHost
+) -> None:
+    """A second server on the same path fails with a plain error; the first goes on."""
+    second = ipc_host.running_server(nucleus, running.path)
+    with pytest.raises(listening.ListenError, match="already in use"):
+        second.__enter__()
+    with raw.RawClient(running.path) as client:
+        client.shake_hands(TOKEN)
 
 
 def test_sdk_learns_that_the_server_ends(nucleus: ipc_host.MemoryHost, tmp_path: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import resource
 import statistics
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -19,7 +24,6 @@ from verge.nucleus.ipc import framing, limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TOKEN = f"token-of-{conftest.COMPONENT}"
 BAD = "com.example.Bad"
@@ -189,6 +193,48 @@ def _queued(running: ipc_host.RunningServer) -> int:
 def _prelude_of(total: int) -> bytes:
     lengths = struct.pack(">II", total, 0)
     return lengths + struct.pack(">I", zlib.crc32(lengths))
+
+
+def test_long_messages_leave_the_process_small(tmp_path: Path) -> None:
+    """The memory that messages of 20 MiB take is given back."""
+    script = (
+        "import asyncio, pathlib, sys\n"
+        "from tests.support import ipc_host\n"
+        "from verge.nucleus.ipc import server\n"
+        "nucleus = ipc_host.MemoryHost()\n"
+        f"nucleus.install({BAD!r}, ipc_host.pubsub_policy('*'))\n"
+        "async def main():\n"
+        "    async with server.serve(nucleus, pathlib.Path(sys.argv[1])):\n"
+        "        print('ready', flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path / "s"
+    command = [sys.executable, "-c", script, str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            before = _resident(process.pid)
+            message = {"jsonMessage": {"message": "x" * (20 * limits.MIB)}}
+            with raw.RawClient(path) as client:
+                client.shake_hands(BAD_TOKEN)
+                client.call(1, "SubscribeToTopic", SUBSCRIBE)
+                for number in (2, 3):
+                    fields = {"topic": "flood", "publishMessage": message}
+                    shape, _ = client.call(number, "PublishToTopic", fields)
+                    assert shape == "PublishToTopicResponse"
+                    assert len(client.receive().payload) > 20 * limits.MIB
+            assert _resident(process.pid) - before < 10 * limits.MIB
+        finally:
+            process.kill()
+
+
+def _resident(pid: int) -> int:
+    """Return the resident memory of a process in bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def test_slow_reader_loses_events_only_of_its_own(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from verge.nucleus.ipc import dispatch, framing, outbox, rpc, streams
+from verge.nucleus.ipc import dispatch, framing, memory, outbox, rpc, streams
 
 if TYPE_CHECKING:
     from verge.nucleus.ipc import principals, server
@@ -261,6 +261,8 @@ class Connection(asyncio.BufferedProtocol):
         self._queued = queued
 
     def _check_arriving(self) -> None:
+        if self._decoder.expected_bytes >= memory.LONG:
+            memory.return_long_blocks()
         if self._decoder.expected_bytes or self._arriving:
             self._count_arriving(self._decoder.pending_bytes)
             if self.principal.arriving > self.owner.limits.principal_arriving:

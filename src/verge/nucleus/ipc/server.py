@@ -30,7 +30,6 @@ class Server:
         self,
         nucleus: host.Host,
         loop: asyncio.AbstractEventLoop,
-        tasks: asyncio.TaskGroup,
         most: limits.Limits,
     ) -> None:
         self.host = nucleus
@@ -40,7 +39,6 @@ class Server:
         self.strangers = principals.Principal("")
         self.read_buffer = memoryview(bytearray(_READ_BYTES))
         self.dropped_events = 0
-        self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self.notes = notes.Notes(loop)
         self._authorizer = authorization.Authorizer(nucleus.configuration)
@@ -113,17 +111,19 @@ class Server:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run what takes time; it ends at the latest with the server."""
-        task = self._tasks.create_task(work, name=name)
+        task = self.loop.create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def close(self) -> None:
-        """Cut all connections and cancel what still runs."""
+    async def close(self) -> None:
+        """Cut all connections, cancel what still runs, and wait for its end."""
         for member in list(self._connections):
             member.abort()
         for task in self._running:
             task.cancel()
         self.notes.close()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.sleep(0)  # connections that were cut are told in this round
 
 
 @contextlib.asynccontextmanager
@@ -136,16 +136,14 @@ async def serve(
     ListenError if something else listens there or the path cannot be used.
     """
     loop = asyncio.get_running_loop()
-    async with asyncio.TaskGroup() as tasks:
-        server = Server(nucleus, loop, tasks, most or limits.Limits())
-        with listening.at(socket_path) as listener:
-            accepting = await loop.create_unix_server(
-                lambda: connection.Connection(server), sock=listener, backlog=_ACCEPTS_PER_ROUND
-            )
-            listener.listen(_BACKLOG)  # asyncio takes its own for the size of a round, too
-            try:
-                yield server
-            finally:
-                accepting.close()
-                server.close()
-                await asyncio.sleep(0)  # connections that were cut are told in this round
+    server = Server(nucleus, loop, most or limits.Limits())
+    with listening.at(socket_path) as listener:
+        accepting = await loop.create_unix_server(
+            lambda: connection.Connection(server), sock=listener, backlog=_ACCEPTS_PER_ROUND
+        )
+        listener.listen(_BACKLOG)  # asyncio takes its own for the size of a round, too
+        try:
+            yield server
+        finally:
+            accepting.close()
+            await server.close()
