@@ -9,7 +9,12 @@ if podman network exists "$prefix"; then
   podman network rm "$prefix" >/dev/null
   echo "removed network $prefix"
 fi
-podman image ls --quiet --filter "reference=localhost/$prefix" | sort -u | while read -r image; do
-  podman image rm --force "$image" >/dev/null
-  echo "removed image $image"
+# By name and without force: images of the same content are one, with a name for every prefix.
+podman image ls --format '{{.Repository}}:{{.Tag}}' | while read -r image; do
+  case $image in
+    "localhost/$prefix:"*)
+      podman image rm "$image" >/dev/null
+      echo "removed image $image"
+      ;;
+  esac
 done
