@@ -19,6 +19,9 @@ TEMPLATED = ("device_architecture", "device_python", "deployment_components")
 _LOCAL = "local"
 _NO_GROUPS = frozenset({"all", "ungrouped", "_meta"})
 _RESULT = re.compile(r"^(\S+) \| ([A-Z]+)!? => ", re.MULTILINE)
+# Ansible only warns of what it leaves out; a fleet with a device less is worse than none.
+_SKIPPED = re.compile(r"^\[WARNING\]: (Skipping .+)", re.MULTILINE)
+_YAML_FAULT = re.compile(r"Failed to parse inventory with 'yaml' plugin: (.+)")
 _SETTINGS = {
     # A file that cannot be read is an error, not a warning and an empty fleet.
     "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
@@ -109,15 +112,18 @@ def _run(
         raise FleetError(
             f"cannot run {program}: {error.strerror}", "`./inv` installs it into .venv"
         ) from error
-    if done.returncode not in accept:
-        raise FleetError(
-            f"cannot read the inventory {project.relative(path)}: {_reason(done.stderr)}"
-        )
+    skipped = _SKIPPED.search(done.stderr)
+    if done.returncode not in accept or skipped:
+        reason = _first(skipped[1]) if skipped else _reason(done.stderr)
+        raise FleetError(f"cannot read the inventory {project.relative(path)}: {reason}")
     return done.stdout
 
 
 def _reason(stderr: str) -> str:
-    """Return Ansible's first error as one line."""
+    """Return what Ansible holds against the inventory as one line."""
+    fault = _YAML_FAULT.search(stderr)
+    if fault:
+        return _first(fault[1])
     start = stderr.find("[ERROR]")
     paragraph = stderr[max(start, 0) :].replace("[ERROR]:", "", 1).strip()
     return _first(paragraph)
