@@ -26,6 +26,7 @@ _UNSUPPORTED = "not supported"
 """Part of the text by which a nucleus refuses an operation it does not have (contract 4.6)."""
 
 _log = logging.getLogger(__name__)
+logging.getLogger("awsiot").setLevel(logging.WARNING)  # It tells of every connection.
 
 
 class NucleusError(Exception):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_ipc import nucleus, values
 
-from object_detection import detector, errors, service
+from object_detection import annotate, detector, errors, service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         loaded = detector.Detector.load(options.card)
+        annotate.prepare()
         # When the link is gone nothing can be answered: leave, so that the nucleus starts anew.
         link = nucleus.Nucleus.connect(lambda reason: inbox.put_stop(1, reason))
         device = os.environ.get("AWS_IOT_THING_NAME", "unknown")

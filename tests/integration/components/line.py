@@ -1,0 +1,163 @@
+"""Our components, built and deployed to a real nucleus process.
+
+The environments are the tests' own: where a recipe would install wheels, a link to the tests'
+environment stands, as the install step would leave it. Everything else is as on a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import nucleus as nuclei
+from tests.support import recipes
+
+ROOT = Path(__file__).parents[3]
+COMPONENTS = ROOT / "components"
+PICTURES = ROOT / "pictures"
+
+MONITOR = "verge.FileSystemMonitor"
+RUNTIME = "verge.OnnxRuntime"
+MODEL = "verge.OnnxModel"
+DETECTOR = "verge.OnnxObjectDetection"
+
+_MARKS = {MONITOR: "file_system_monitor.main", DETECTOR: "object_detection.main"}
+_LEFT_OUT = {"tests", "__pycache__", ".mypy_cache", ".pytest_cache"}
+
+
+class Line:
+    """A nucleus with the detection line on it."""
+
+    def __init__(self, nucleus: nuclei.NucleusProcess) -> None:
+        self.nucleus = nucleus
+        self.pictures = nucleus.directory / "pictures"
+        self.results = nucleus.directory / "results"
+        self.pictures.mkdir()
+
+    async def deploy(self, **detector: Any) -> None:
+        """Put the four components into the release and deploy them."""
+        for name in (MONITOR, RUNTIME, MODEL, DETECTOR):
+            _release(self.nucleus.release, name)
+        update = {
+            MONITOR: {"MERGE": {"directories": [str(self.pictures)]}},
+            DETECTOR: {"MERGE": {"outputDirectory": str(self.results), **detector}},
+        }
+        report = await self.nucleus.deploy(
+            *("--merge", MONITOR, "--merge", DETECTOR, "--update-config", json.dumps(update))
+        )
+        assert report["status"] == "SUCCEEDED", report
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Wait until both components do their work."""
+        for name in (MONITOR, DETECTOR):
+            await self.nucleus.in_state(name, "RUNNING")
+            await self.nucleus.until(lambda name=name: self.process(name), f"{name} has a process")
+
+    def drop(self, source: Path, name: str) -> Path:
+        """Copy a picture into the watched directory, as `cp` does."""
+        target = self.pictures / name
+        shutil.copyfile(source, target)
+        return target
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Return the stored results and rejections by the names of their pictures.
+
+        Fails if a picture has two of them.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for path in sorted(self.results.glob("*.json")):
+            document = json.loads(path.read_bytes())
+            name = Path(document["picture"]["path"]).name
+            assert name not in found, f"two results for {name}"
+            found[name] = document
+        return found
+
+    async def results_of(self, *names: str) -> dict[str, dict[str, Any]]:
+        """Wait, as long as there is progress, until exactly these pictures have a result."""
+        wanted = set(names)
+        count = len(self.documents())
+        while count < len(wanted):
+            await self.nucleus.until(
+                lambda least=count: len(self.documents()) > least,
+                f"more than {count} of {len(wanted)} results",
+            )
+            count = len(self.documents())
+        found = self.documents()
+        assert set(found) == wanted
+        return found
+
+    def process(self, component: str) -> int | None:
+        """Return the process id of a component on this root."""
+        root = os.fsencode(self.nucleus.root)
+        mark = _MARKS[component].encode()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and _is(entry, mark, root):
+                    return int(entry.name)
+        return None
+
+    async def kill(self, component: str) -> None:
+        """Kill a component with SIGKILL and wait until it runs again."""
+        before = self.process(component)
+        assert before, f"{component} does not run"
+        os.kill(before, signal.SIGKILL)
+        await self.nucleus.until(
+            lambda: self.process(component) not in {None, before}, f"{component} runs again"
+        )
+
+    def log(self, component: str) -> str:
+        """Return the log of a component."""
+        return self.nucleus.log(component)
+
+
+def _is(entry: Path, mark: bytes, root: bytes) -> bool:
+    words = (entry / "cmdline").read_bytes().split(b"\0")
+    return mark in words and any(word.startswith(root) for word in words)
+
+
+def _release(release: recipes.Release, name: str) -> None:
+    """Build one component as `inv build` does: the same files under the same names."""
+    recipe = yaml.safe_load((COMPONENTS / name / "recipe.yaml").read_text(encoding="utf-8"))
+    content = recipes.archive(dict(_members(COMPONENTS / name)))
+    manifest = recipe["Manifests"][0]
+    manifest["Artifacts"][0] |= {"Digest": recipes.digest(content), "Algorithm": "SHA-256"}
+    if name in {MONITOR, RUNTIME}:
+        manifest["Lifecycle"]["install"] = f'ln -sfn "{sys.prefix}" "{{work:path}}/current"'
+    folder = release.artifacts / name / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / f"{name}.zip").write_bytes(content)
+    (release.recipes / f"{name}-1.0.0.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+
+
+def _members(folder: Path) -> list[tuple[str, bytes]]:
+    found = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        for name in files:
+            path = Path(parent, name)
+            found.append((str(path.relative_to(folder)), path.read_bytes()))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def running_line(**detector: Any) -> AsyncIterator[Line]:
+    """Run a nucleus with the detection line; keyword arguments configure the detector."""
+    async with nuclei.running_nucleus() as nucleus:
+        line = Line(nucleus)
+        await line.deploy(**detector)
+        yield line
+
+
+def is_jpeg(path: str) -> bool:
+    """Return whether a file begins as a JPEG does."""
+    return Path(path).read_bytes()[:2] == b"\xff\xd8"
