@@ -16,6 +16,7 @@ _FLEET_HELP = {
     "all": "every device of the inventory",
 }
 _ENVIRONMENT_HELP = {"env": "the inventory to act on (a folder of inventory/)"}
+_NAMES_HELP = {"name": "a component, repeatable; `./inv build a b` says the same; all without it"}
 _JSON_HELP = {"json": "print one machine-readable document"}
 
 
@@ -38,18 +39,13 @@ def destroy(c: Any, env: str = "local") -> None:
     report.print_changes(up.take_down(where, where.inventory(env), output.Reporter()), "removed")
 
 
-@task(
-    positional=["name"],
-    optional=["name"],
-    help={"name": "one component; all without it"} | _JSON_HELP,
-)
-def build(c: Any, name: str = "", json: bool = False) -> None:
+@task(iterable=["name"], help=_NAMES_HELP | _JSON_HELP)
+def build(c: Any, name: list[str], json: bool = False) -> None:
     """Build components whose inputs changed, into components/NAME/greengrass-build."""
     from verge.fleet import build, output, project, report
 
-    names = [name] if name else []
     reporter = output.Reporter()
-    results = build.build_components(project.Project.find(), names, report=reporter.detail)
+    results = build.build_components(project.Project.find(), name, report=reporter.detail)
     report.print_builds(results, as_json=json)
 
 
@@ -61,16 +57,12 @@ def new(c: Any, name: str) -> None:
     report.print_created(scaffold.create_component(project.Project.find(), name))
 
 
-@task(
-    positional=["name"],
-    optional=["name"],
-    help={"name": "one component; all without it"} | _JSON_HELP,
-)
-def validate(c: Any, name: str = "", json: bool = False) -> None:
+@task(iterable=["name"], help=_NAMES_HELP | _JSON_HELP)
+def validate(c: Any, name: list[str], json: bool = False) -> None:
     """Check recipes, gdk-configs and the dependencies between components."""
     from verge.fleet import project, report, validate
 
-    findings = validate.validate_components(project.Project.find(), [name] if name else [])
+    findings = validate.validate_components(project.Project.find(), name)
     report.print_findings(findings, as_json=json)
 
 
@@ -176,9 +168,8 @@ def status(c: Any, device: str = "", env: str = "local", json: bool = False) -> 
 
 @task(
     positional=["component"],
-    optional=["component"],
     help={
-        "component": "a component; the nucleus without it",
+        "component": "a component, or greengrass for the nucleus itself",
         "device": "the device",
         "lines": "how many of the last lines",
         "follow": "go on showing new lines until interrupted",
@@ -187,8 +178,8 @@ def status(c: Any, device: str = "", env: str = "local", json: bool = False) -> 
 )
 def logs(
     c: Any,
-    device: str,
-    component: str = "greengrass",
+    component: str,
+    device: str = "",
     lines: int = 50,
     follow: bool = False,
     env: str = "local",
@@ -236,11 +227,10 @@ def test(c: Any, quick: bool = False) -> None:
 
 
 @task(
-    positional=["name"],
-    optional=["name"],
-    help={"name": "a file of tests/bench without bench_; all without it"},
+    iterable=["name"],
+    help={"name": "a file of tests/bench without bench_, repeatable; all without it"},
 )
-def bench(c: Any, name: str = "") -> None:
+def bench(c: Any, name: list[str]) -> None:
     """Run the benchmarks and print their ratios."""
     from verge.fleet import output, project, suite
 

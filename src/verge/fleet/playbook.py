@@ -13,6 +13,9 @@ from typing import Any
 
 from verge.fleet import errors, output, project
 
+DEPLOYMENT_MODULE = "verge_deployment"
+"""The module of role `deployment`, whose result lists changes by component."""
+
 LOG_LINES_KEPT = 2000
 """Lines of an Ansible message shown at most; a log tail fits, a runaway message does not."""
 
@@ -48,6 +51,9 @@ class PlaybookResult:
     """(host, task) of each task that changed something, in order."""
     failures: dict[str, TaskFailure] = field(default_factory=dict)
     """The last failure of each host."""
+    deployments: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What the deployment did or, in a check, would do on each host: `component`, `action`,
+    `before`, `after`, `path`."""
     notes: list[str] = field(default_factory=list)
     """Lines that are no event: warnings, and why Ansible did not start."""
 
@@ -153,6 +159,8 @@ def _read_outcome(
 ) -> None:
     task = event["task"]["name"]
     for host, outcome in event.get("hosts", {}).items():
+        if outcome.get("action") == DEPLOYMENT_MODULE and "changes" in outcome:
+            result.deployments[host] = outcome["changes"]
         if kind == "v2_runner_on_ok" and outcome.get("changed"):
             result.changes.append((host, task))
             reporter.detail(f"{host}: {task}")

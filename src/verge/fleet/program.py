@@ -6,11 +6,27 @@ Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 could not start (the w
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 
 import invoke
 
 import verge
 from verge.fleet import errors, output
+
+# Verbs that take any number of names without an option: Invoke itself has no such arguments.
+_TAKES_NAMES = frozenset({"bench", "build", "validate"})
+
+
+def name_arguments(argv: list[str], verbs: Collection[str]) -> list[str]:
+    """Return `build a b` as `build --name=a --name=b`; verbs that follow stay verbs."""
+    rewritten, verb = [], ""
+    for argument in argv:
+        if argument in verbs:
+            verb = argument
+        elif verb in _TAKES_NAMES and not argument.startswith("-"):
+            argument = f"--name={argument}"
+        rewritten.append(argument)
+    return rewritten
 
 
 class Program(invoke.Program):
@@ -25,6 +41,7 @@ class Program(invoke.Program):
 
     def parse_tasks(self) -> None:
         """Parse the verbs and their options."""
+        self.core.unparsed = name_arguments(self.core.unparsed, self.collection.task_names)
         try:
             super().parse_tasks()
         except invoke.ParseError as error:

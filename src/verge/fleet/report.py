@@ -153,11 +153,25 @@ def print_bundle(release: bundle.Bundle, as_json: bool = False) -> None:
 
 
 def print_playbook(result: playbook.PlaybookResult, *, check: bool = False) -> None:
-    """Print one line a device, then a sum."""
+    """Print what was or would be deployed, then one line a device."""
+    rows = [
+        (host, item["component"], item["action"], item.get("path") or "", _shown_change(item))
+        for host, changes in result.deployments.items()
+        for item in changes
+    ]
+    if rows:
+        output.print_table(["device", "component", "would" if check else "did", "where", ""], rows)
     for host, summary in result.hosts.items():
-        print(f"{host}  {summary.changed} changes")
+        print(f"{host}  {summary.changed} changes" if summary.changed else f"{host}  unchanged")
     if check:
-        print("Nothing was changed: this was a check.")
+        print("This was a check: nothing was changed.")
+
+
+def _shown_change(item: Mapping[str, Any]) -> str:
+    before, after = item.get("before"), item.get("after")
+    if before is None or after is None:
+        return str(after if before is None else before)
+    return f"{before} → {after}"
 
 
 def print_status(statuses: Sequence[operations.DeviceStatus], as_json: bool = False) -> None:

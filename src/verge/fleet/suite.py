@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from verge.fleet import (  # fmt: skip
@@ -83,17 +84,19 @@ def molecule(where: project.Project) -> checks.Check:
     )
 
 
-def run_benchmarks(where: project.Project, reporter: output.Reporter, name: str = "") -> None:
-    """Run one benchmark of tests/bench, or all of them."""
+def run_benchmarks(
+    where: project.Project, reporter: output.Reporter, names: Sequence[str] = ()
+) -> None:
+    """Run the named benchmarks of tests/bench, or all of them."""
     folder = where.root / "tests" / "bench"
-    files = sorted(folder.glob(f"bench_{name or '*'}.py"))
-    if not files:
-        known = ", ".join(
-            sorted(path.stem.removeprefix("bench_") for path in folder.glob("bench_*.py"))
-        )
-        raise errors.FleetError(f"cannot find benchmark {name}", hint=f"benchmarks: {known}")
-    for path in files:
-        _run_benchmark(where, path, reporter)
+    known = {path.stem.removeprefix("bench_"): path for path in sorted(folder.glob("bench_*.py"))}
+    for name in names:
+        if name not in known:
+            raise errors.FleetError(
+                f"cannot find benchmark {name}", hint=f"benchmarks: {', '.join(known)}"
+            )
+    for name in names or known:
+        _run_benchmark(where, known[name], reporter)
 
 
 def _run_benchmark(where: project.Project, path: Path, reporter: output.Reporter) -> None:
