@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -741,17 +742,6 @@ def test_waiting_build_says_for_whom(where: project.Project) -> None:
 # Folders that cannot be written
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_read_only_output_is_told(where: project.Project) -> None:
-    """A component folder that cannot be written is named with the reason and a next step."""
-    folder = samples.add_component(where)
-    folder.chmod(0o555)
-    try:
-        assert refusal(where).endswith("permission denied")
-    finally:
-        folder.chmod(0o755)
-
-
 def test_state_folder_that_is_a_file_is_told(where: project.Project) -> None:
     """A state folder that cannot be made is named with the reason."""
     samples.add_component(where)
@@ -759,7 +749,7 @@ def test_state_folder_that_is_a_file_is_told(where: project.Project) -> None:
     assert refusal(where) == f"cannot write {where.build_dir}: not a directory"
 
 
-FULL = """
+TELL = """
 import sys
 from pathlib import Path
 from verge.fleet import build, errors, project
@@ -770,21 +760,56 @@ except errors.FleetError as error:
 """
 
 
+def run_program(*command: str, where: project.Project) -> str:
+    """Run TELL under a command that limits what it may do and return what it said."""
+    done = subprocess.run(
+        [*command, sys.executable, "-c", TELL, str(where.root)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def as_ordinary_user() -> list[str]:
+    """Return the command that makes permissions count, for root too."""
+    if os.geteuid():
+        return []
+    command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    if not shutil.which("setpriv") or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("root writes everywhere, and setpriv cannot take that away here")
+    return command
+
+
+@pytest.mark.parametrize("place", ["components/com.example.Hello", ".verge/build"])
+def test_read_only_folder_is_told(where: project.Project, place: str) -> None:
+    """A folder that cannot be written is named with the reason and a next step."""
+    folder = samples.add_component(where)
+    outcomes(where)
+    former = samples.tree(folder / "greengrass-build")
+    (folder / "src/main.py").write_text("2")
+    (where.root / place).chmod(0o555)
+    try:
+        said = run_program(*as_ordinary_user(), where=where)
+    finally:
+        (where.root / place).chmod(0o755)
+    assert said.startswith(f"cannot write {where.root / place}")
+    assert said.endswith(
+        "permission denied|make it writable for this user and run the command again"
+    )
+    assert samples.tree(folder / "greengrass-build") == former
+
+
 def test_full_disk_is_told(where: project.Project) -> None:
     """A file system without space gives one sentence, and nothing half-done stays."""
     folder = samples.add_component(where)
     outcomes(where)
     former = samples.tree(folder / "greengrass-build")
     (folder / "large.bin").write_bytes(b"1" * 2_000_000)
-    limited = f"ulimit -f 500; trap '' XFSZ; exec {sys.executable} -c \"$0\" {where.root}"
-    done = subprocess.run(
-        ["bash", "-c", limited, FULL],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("cannot write ")
-    assert "file too large" in done.stdout
+    limit = "ulimit -f 500; trap '' XFSZ; exec \"$@\""
+    said = run_program("bash", "-c", limit, "bash", where=where)
+    assert said.startswith("cannot write ")
+    assert "file too large" in said
     assert samples.tree(folder / "greengrass-build") == former
     assert not (where.build_dir / "staging").exists()
