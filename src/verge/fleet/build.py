@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BUILT = "built"
 UNCHANGED = "unchanged"
 LAST_LINES = 20
+RECIPE_SUFFIXES = (".json", ".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,11 @@ class _Run:
             outcome=outcome,
             identity=found.identity,
             seconds=time.perf_counter() - started,
-            recipe=_files(config, outputs, "recipes")[0],
+            recipe=next(
+                item
+                for item in _files(config, outputs, "recipes")
+                if item.path.suffix in RECIPE_SUFFIXES
+            ),
             artifacts=_files(config, outputs, f"artifacts/{config.name}/{config.version}"),
         )
 
@@ -205,6 +210,7 @@ class _Run:
     def _run_command(self, config: gdk.Config, scratch: Path) -> None:
         from verge.fleet import recipes
 
+        recipes.load_source(self.project, config)
         # From here on the output is not what the record says, until the build has ended well.
         self.records.pop(config.folder.name, None)
         self.changed = True
@@ -293,7 +299,7 @@ def _files(config: gdk.Config, outputs: Mapping[str, str], folder: str) -> tuple
     return tuple(
         Artifact(config.output / name, outputs[name])
         for name in sorted(outputs)
-        if name.startswith(folder + "/")
+        if name.rpartition("/")[0] == folder
     )
 
 

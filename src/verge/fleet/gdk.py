@@ -21,7 +21,7 @@ BUILD_SYSTEMS = ("zip", "custom")
 GDK_BUILD_SYSTEMS = ("zip", "maven", "gradle", "gradlew", "custom")
 RECIPE_NAMES = ("recipe.json", "recipe.yaml")
 RECIPE_LIMIT = 16_000  # bytes; GDK refuses larger ones
-NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
+NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9-_.]{1,128}")
 DEFAULT_EXCLUDES = ("**/test*", "**/.*", "**/node_modules")
 
 
@@ -98,7 +98,7 @@ class _Reader:
             raise self.error("component", "should hold exactly one component")
         name = next(iter(components))
         if not NAME.fullmatch(name):
-            raise self.error("component", f"{name!r} is no component name ({NAME.pattern})")
+            raise self.error("component", f"{name!r} is no component name")
         at = f"component/{name}"
         component = components[name]
         self.is_object(component, at)

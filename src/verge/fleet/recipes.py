@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verge.fleet import archive, gdk
+from verge.fleet import archive, files, gdk
 from verge.fleet.errors import FleetError, describe
 from verge.fleet.project import Project
-from verge.recipe import documents, loading, model, reading
+from verge.recipe import documents, loading, model, reading, versions
 from verge.recipe import errors as recipe_errors
 
 PLACEHOLDER = "s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/"
@@ -63,6 +63,12 @@ def load_source(project: Project, config: gdk.Config) -> Source:
             f"cannot build {config.name}: {project.relative(config.folder)} has {state}",
             "keep exactly one",
         )
+    if config.version != gdk.NEXT_PATCH:
+        try:
+            versions.Version.parse(config.version)
+        except recipe_errors.RecipeError as error:
+            where = f"{config.place}: component/{config.name}/version"
+            raise FleetError(f"{where}: {error.reason}, or {gdk.NEXT_PATCH}") from error
     path = config.folder / found[0]
     return read_source(path, project.relative(path), config)
 
@@ -104,7 +110,7 @@ def transform(source: Source, config: gdk.Config, produced: Collection[str]) -> 
     document = copy.deepcopy(source.document)
     for where, artifact in artifacts(document):
         uri = artifact[_key(artifact, "Uri")]
-        if not uri.startswith("s3://"):
+        if not _is_s3(uri):
             continue
         name = uri.rpartition("/")[2]
         if name in produced:
@@ -126,7 +132,7 @@ def release(source: Source, config: gdk.Config, version: str, digests: Mapping[s
     set_key(document, "ComponentVersion", version)
     for where, artifact in artifacts(document):
         uri = artifact[_key(artifact, "Uri")]
-        if not uri.startswith("s3://"):
+        if not _is_s3(uri):
             continue
         name = uri.rpartition("/")[2]
         if name not in digests:
@@ -149,7 +155,9 @@ def missing(place: str, config: gdk.Config, name: str, produced: Collection[str]
 def check_output(project: Project, config: gdk.Config) -> None:
     """Refuse what a custom build command left if recipe and artifacts do not fit together."""
     listing = config.output / "recipes"
-    found = sorted(path for path in listing.iterdir() if path.suffix in loading.SUFFIXES)
+    with files.explained("read", config.output):
+        found = sorted(path for path in listing.iterdir() if path.suffix in loading.SUFFIXES)
+        produced = {path.name for path in config.artifacts.iterdir() if path.is_file()}
     if len(found) != 1:
         raise FleetError(
             f"cannot build {config.name}: its command left {len(found)} recipes in "
@@ -157,11 +165,10 @@ def check_output(project: Project, config: gdk.Config) -> None:
             "make it put exactly one recipe there",
         )
     source = read_source(found[0], project.relative(found[0]), config)
-    produced = {path.name for path in config.artifacts.iterdir() if path.is_file()}
     for where, artifact in artifacts(source.document):
         uri = artifact[_key(artifact, "Uri")]
         name = uri.rpartition("/")[2]
-        if uri.startswith("s3://") and name not in produced and not may_be_uploaded(uri):
+        if _is_s3(uri) and name not in produced and not may_be_uploaded(uri):
             raise missing(f"{source.place}: {where}", config, name, produced)
     for name in sorted(source.archives() & produced):
         path = config.artifacts / name
@@ -176,12 +183,16 @@ def artifacts(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"Manifests/{number}/Artifacts/{index}", artifact
 
 
+def _is_s3(uri: str) -> bool:
+    return uri[:5].lower() == "s3://"
+
+
 def may_be_uploaded(uri: str) -> bool:
     """Return whether the bucket of an `s3://` URI is a name that a bucket can have.
 
     Such an artifact was published by other means; placeholders such as BUCKET_NAME are no bucket.
     """
-    bucket = uri.removeprefix("s3://").partition("/")[0]
+    bucket = uri.partition("://")[2].partition("/")[0]
     return 3 <= len(bucket) <= 63 and bucket == bucket.lower() and not set(bucket) & set("_{}")
 
 

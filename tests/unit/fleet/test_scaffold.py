@@ -80,11 +80,12 @@ def test_template_of_this_repository_builds(where: project.Project) -> None:
 
 REFUSALS = {
     "a slash": ("a/b", "cannot create 'a/b': a component is named with up to 128 letters"),
-    "a way out": ("..", "cannot create '..': folders whose names begin with ."),
+    "a way out": ("..", "cannot create '..': a component is named with"),
     "empty": ("", "cannot create '': a component is named with"),
     "too long": ("a" * 129, "cannot create 'aaa"),
     "umlaut": ("zähler", "cannot create 'zähler': a component is named with"),
     "line end": ("abc\n", "cannot create 'abc\\n': a component is named with"),
+    "dot first": (".x", "cannot create '.x': folders whose names begin with ."),
     "underscore first": ("_x", "cannot create '_x': folders whose names begin with _"),
     "taken": ("com.example.Hello", "cannot create com.example.Hello: components/com.ex"),
     "taken in other case": ("COM.example.hello", "cannot create com.example.Hello: components/c"),
