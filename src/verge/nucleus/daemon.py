@@ -56,6 +56,10 @@ async def serve(
         undo_logging = logs.configure(configured.paths.logs, configured.logging)
         try:
             await _serve(configured, db, stop, clock, ready)
+        except ExceptionGroup as group:
+            if group.split((errors.NucleusError, OSError))[1] is None:
+                raise errors.NucleusError(_sentence(group)) from group
+            raise
         finally:
             log.info("Nucleus stopped")
             undo_logging()
@@ -95,7 +99,17 @@ def run(root: Path) -> int:
             loop.add_signal_handler(number, stop.request)
         return await serve(configured, stop=stop)
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    except OSError as error:
+        raise errors.NucleusError(f"cannot serve {root}: {error}") from error
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what the innermost error of groups of one says."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 @contextlib.contextmanager

@@ -28,13 +28,11 @@ def deploy(arguments: argparse.Namespace) -> int:
     """Deploy, wait and report; return 0 unless the deployment failed."""
     request = build_request(arguments)
     with connection.connect(arguments.root) as nucleus:
-        plan = nucleus.call("verge.nucleus#PlanLocalDeployment", request, PLAN_TIMEOUT)
-        changes = plan["changes"]
-        report: dict[str, Any] = _report(changes)
-        _say_changes(changes)
-        if arguments.dry_run:
-            report["status"] = "PLANNED" if changes else "UNCHANGED"
-        elif changes:
+        report = _plan(nucleus, request)
+        _say_changes(report["changes"])
+        if arguments.dry_run and report["status"] != "FAILED":
+            report["status"] = "PLANNED" if report["changes"] else "UNCHANGED"
+        elif report["changes"]:
             report |= _carry_out(nucleus, request, arguments)
             report["changed"] = True
         report["components"] = [
@@ -86,6 +84,17 @@ def _load_configuration(text: str) -> dict[str, Any]:
             f'cannot use {source}: it should be {{"NAME": {{"MERGE": {{...}}, "RESET": [...]}}}}'
         )
     return document
+
+
+def _plan(nucleus: client.IpcClient, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        plan = nucleus.call("verge.nucleus#PlanLocalDeployment", request, PLAN_TIMEOUT)
+    except client.IpcConnectionError:
+        raise
+    except client.IpcError as error:
+        refused = {"status": "FAILED", "failure_cause": str(error)}
+        return {**_report([]), **refused}
+    return _report(plan["changes"])
 
 
 def _report(changes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 
-from verge.nucleus import logs, settings
+from verge.nucleus import errors, logs, settings
 from verge.nucleus.deployment import bootstrap, failures, history, plan, target
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
@@ -221,10 +221,10 @@ class Executor:
         self._end(record, Status.SUCCEEDED, None)
 
     def _clean_up(self, after: state.DeviceState) -> None:
-        kept = self._records.use_versions(after, self._settings.keep_versions)
         try:
+            kept = self._records.use_versions(after, self._settings.keep_versions)
             self._store.keep_only(kept)
-        except OSError as error:
+        except (OSError, errors.StoreError) as error:
             log.warning("Old versions not removed", reason=error)
 
     # Phase ROLLING_BACK
@@ -299,6 +299,7 @@ class Executor:
         record.error_stack = error.error_stack
         record.error_types = [error.kind]
         record.detail = detail
+        self._clean_up(self._device.present)
         self._end(record, Status.FAILED, str(error))
 
     def _end(self, record: Record, status: Status, cause: str | None) -> None:

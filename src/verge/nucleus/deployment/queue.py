@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 
-from verge.nucleus import logs, settings
+from verge.nucleus import errors, logs, settings
 from verge.nucleus.deployment import apply, bootstrap, documents, failures, history
 from verge.nucleus.deployment.documents import Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
@@ -105,4 +105,12 @@ class Deployments:
             record.failure_cause = str(failures.explain(error))
             record.error_stack = ["DEPLOYMENT_FAILURE", "NUCLEUS_ERROR"]
             record.error_types = ["NUCLEUS_ERROR"]
+            self._record_end(record)
+
+    def _record_end(self, record: Record) -> None:
+        try:
             self._records.save(record, Phase.DONE)
+        except errors.StoreError as error:
+            # It stays unfinished on disk, so the next nucleus takes it up again.
+            log.defect("Deployment not recorded", error, deployment=record.id)
+            self._records.phases[record.id] = Phase.DONE

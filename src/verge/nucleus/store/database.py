@@ -70,29 +70,46 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do everything inside or nothing; on return it is on disk. May be nested."""
+        """Do everything inside or nothing; on return it is on disk. May be nested.
+
+        Raises StoreError if that fails, as every method does.
+        """
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN IMMEDIATE")
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            with self._explained():
+                self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # A commit that failed for lack of space leaves the transaction open.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def execute(self, statement: str, *values: Any) -> None:
         """Run one statement."""
-        self._connection.execute(statement, values)
+        with self._explained():
+            self._connection.execute(statement, values)
 
     def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for every row."""
-        self._connection.executemany(statement, rows)
+        with self._explained():
+            self._connection.executemany(statement, rows)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
-        return self._connection.execute(query, values).fetchall()
+        with self._explained():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise errors.StoreError(f"cannot use {self.file}: {error}") from error
 
     def close(self) -> None:
         """Close the file."""

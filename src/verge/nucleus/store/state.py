@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from verge.nucleus import errors
 from verge.nucleus.store import database, tree
 
 
@@ -84,7 +85,16 @@ class StateStore:
         self._db = db
 
     def load(self) -> DeviceState:
-        """Return the stored state."""
+        """Return the stored state. Raises StoreError if it is damaged."""
+        try:
+            return self._load()
+        except (msgspec.MsgspecError, UnicodeDecodeError, IndexError) as error:
+            raise errors.StoreError(
+                f"cannot understand {self._db.file}: {error}; restore it from a backup, or move "
+                "it away and deploy again"
+            ) from error
+
+    def _load(self) -> DeviceState:
         decoder = msgspec.json.Decoder(Installed)
         components = [
             decoder.decode(document)
