@@ -70,11 +70,11 @@ def _read_index(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise AnsibleFilterError(
             f"cannot deploy: {folder / INDEX} does not exist; run `inv bundle`"
-        ) from error
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AnsibleFilterError(
             f"cannot deploy: {folder / INDEX} cannot be understood ({error!r}); run `inv bundle`"
-        ) from error
+        ) from None
     return components
 
 
@@ -92,7 +92,7 @@ def _check_requirement(
     try:
         met = versions.Requirement.parse(requirement).allows(held[name]["version"])
     except errors.RequirementError as error:
-        raise _refuse(name, f"deployment_components/{name}/version: {error}") from error
+        raise _refuse(name, f"deployment_components/{name}/version: {error}") from None
     if not met:
         raise _refuse(
             name,
@@ -107,7 +107,7 @@ def _read_recipe(folder: Path, name: str, relative: str) -> tuple[str, list[str]
         text = (folder / relative).read_bytes().decode()
         recipe = loading.parse_recipe(text, source=str(folder / relative))
     except (OSError, UnicodeDecodeError, errors.RecipeError) as error:
-        raise _refuse(name, f"{error}; run `inv bundle`") from error
+        raise _refuse(name, f"{error}; run `inv bundle`") from None
     return text, sorted(recipe.dependencies)
 
 

@@ -26,7 +26,7 @@ def wheelhouse_files(directory: str) -> list[dict[str, str]]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         wheels = [(str(wheel["file"]), str(wheel["sha256"])) for wheel in manifest["wheels"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _refuse(folder, f"its {MANIFEST} cannot be understood ({error!r})") from error
+        raise _refuse(folder, f"its {MANIFEST} cannot be understood ({error!r})") from None
     files = []
     for name, sha256 in [*wheels, (LOCK, ""), (MANIFEST, "")]:
         path = folder / name
