@@ -7,6 +7,7 @@ environment stands, as the install step would leave it. Everything else is as on
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -61,7 +62,7 @@ class Line:
         """Wait until both components do their work."""
         for name in (MONITOR, DETECTOR):
             await self.nucleus.in_state(name, "RUNNING")
-            await self.nucleus.until(lambda name=name: self.process(name), f"{name} has a process")
+            await self.nucleus.until(functools.partial(self.process, name), f"{name} has a process")
 
     def drop(self, source: Path, name: str) -> Path:
         """Copy a picture into the watched directory, as `cp` does."""
@@ -88,13 +89,16 @@ class Line:
         count = len(self.documents())
         while count < len(wanted):
             await self.nucleus.until(
-                lambda least=count: len(self.documents()) > least,
+                functools.partial(self._has_more_than, count),
                 f"more than {count} of {len(wanted)} results",
             )
             count = len(self.documents())
         found = self.documents()
         assert set(found) == wanted
         return found
+
+    def _has_more_than(self, count: int) -> bool:
+        return len(self.documents()) > count
 
     def process(self, component: str) -> int | None:
         """Return the process id of a component on this root."""

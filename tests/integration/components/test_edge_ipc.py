@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import queue
 import sys
 import tempfile
@@ -15,8 +16,8 @@ import pytest
 from tests.support import ipc_host
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "components" / "_shared"))
+edge: Any = importlib.import_module("edge_ipc.nucleus")
 
-from edge_ipc import nucleus as edge
 
 NAME = "com.example.Press"
 ALLOWED = ipc_host.pubsub_policy("press/*")
@@ -89,14 +90,9 @@ def test_running_is_reported(bench: Bench) -> None:
 
 def test_a_refusal_names_the_topic(bench: Bench) -> None:
     """What the policy does not allow is refused with the topic, and can be tried again."""
-    for attempt in (
-        lambda: bench.link.publish("other/files", {}),
-        lambda: bench.link.subscribe("other/files", print),
-    ):
-        with pytest.raises(
-            edge.NucleusError, match="the topic other/files: UnauthorizedError"
-        ) as e:
-            attempt()
+    for call in (bench.link.publish, bench.link.subscribe):
+        with pytest.raises(edge.NucleusError, match="topic other/files: UnauthorizedError") as e:
+            call("other/files", {})
         assert e.value.supported
     assert bench.lost.empty()
 
