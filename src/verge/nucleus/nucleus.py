@@ -37,7 +37,7 @@ class Nucleus:
         stored = state.StateStore(db)
         loaded = stored.load()
         trees = {**loaded.configuration, settings.NUCLEUS: _own_tree(configured)}
-        self._configuration = configuration.ConfigurationStore(stored, trees, clock)
+        self._configuration = configuration.ConfigurationStore(stored, trees)
         self._device = apply.Device(db, stored, self._configuration, loaded)
         self._store = packages.PackageStore(configured)
         self._store.clear_staging()

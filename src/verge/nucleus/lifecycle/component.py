@@ -102,7 +102,7 @@ class Component:
     def start(self) -> None:
         """Be at work from now on."""
         self.wanted = True
-        if self.state is State.FINISHED:
+        if State.FINISHED in {self.state, self._goal}:
             self._request(State.INSTALLED)
         else:
             self._proceed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +14,9 @@ Changed = Callable[[str, Sequence[str]], None]
 class ConfigurationStore:
     """Implements `host.Configuration`."""
 
-    def __init__(
-        self, store: state.StateStore, trees: Mapping[str, tree.Tree], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: state.StateStore, trees: Mapping[str, tree.Tree]) -> None:
         self._store = store
         self._trees = dict(trees)
-        self._clock = clock
         self._subscribers: dict[object, tuple[str, tree.Path, Changed]] = {}
 
     @property
@@ -94,8 +90,3 @@ class ConfigurationStore:
         for owner, prefix, changed in list(self._subscribers.values()):
             if owner == component and lowered[: len(prefix)] == prefix:
                 changed(component, path)
-
-
-def wall_clock() -> float:
-    """Return seconds since the epoch."""
-    return time.time()
