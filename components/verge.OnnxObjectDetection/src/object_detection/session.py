@@ -51,6 +51,8 @@ def load_session(card: Card) -> Session:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    # Threads that spin between pictures take the processor from the nucleus and the monitor.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
