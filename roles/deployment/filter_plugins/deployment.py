@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 try:
     from verge.recipe import errors, loading, versions
 except ImportError:
@@ -23,16 +21,28 @@ PROVIDED_PREFIX = "aws.greengrass."
 """Components of that name come with the nucleus, so a release need not hold them."""
 
 
+class RefusalError(Exception):
+    """The bundle cannot satisfy a wish; the message names component, file and next step."""
+
+
 def deployment_release(bundle: str, components: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of the bundle is needed to run `components` with all they depend on.
 
     The result has `files` ({file, sha256}, relative to the bundle), `recipes` (file name → text)
-    and `versions` (component → version). Raises AnsibleFilterError, naming component and file,
-    where the bundle cannot satisfy a requirement.
+    and `versions` (component → version). Where the bundle cannot satisfy a requirement, `refusal`
+    says so, else it is empty. It is a value because Ansible buries the message of an exception in
+    a description of the expression.
     """
-    folder = Path(bundle)
+    nothing: dict[str, Any] = {"files": [], "recipes": {}, "versions": {}, "refusal": ""}
     if not components:
-        return {"files": [], "recipes": {}, "versions": {}}
+        return nothing
+    try:
+        return {**nothing, **_choose(Path(bundle), components)}
+    except RefusalError as refusal:
+        return {**nothing, "refusal": str(refusal)}
+
+
+def _choose(folder: Path, components: Mapping[str, Any]) -> dict[str, Any]:
     held = _read_index(folder)
     for name, wish in components.items():
         _check_requirement(folder, held, name, wish or {})
@@ -67,13 +77,13 @@ def _read_index(folder: Path) -> dict[str, Any]:
         components: dict[str, Any] = document["components"]
         for entry in components.values():
             _ = entry["version"], entry["recipe"], [a["sha256"] for a in entry["artifacts"]]
-    except FileNotFoundError as error:
-        raise AnsibleFilterError(
+    except FileNotFoundError:
+        raise RefusalError(
             f"cannot deploy: {folder / INDEX} does not exist; run `inv bundle`"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AnsibleFilterError(
-            f"cannot deploy: {folder / INDEX} cannot be understood ({error!r}); run `inv bundle`"
+        raise RefusalError(
+            f"cannot deploy: {folder / INDEX} cannot be understood ({error}); run `inv bundle`"
         ) from None
     return components
 
@@ -111,9 +121,8 @@ def _read_recipe(folder: Path, name: str, relative: str) -> tuple[str, list[str]
     return text, sorted(recipe.dependencies)
 
 
-def _refuse(name: str, reason: str) -> Exception:
-    error: Exception = AnsibleFilterError(f"cannot deploy {name}: {reason}")
-    return error
+def _refuse(name: str, reason: str) -> RefusalError:
+    return RefusalError(f"cannot deploy {name}: {reason}")
 
 
 class FilterModule:

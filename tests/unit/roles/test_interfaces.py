@@ -97,7 +97,7 @@ MODULES = {
     for role in ROLES
     for kind in ("library", "filter_plugins")
     for path in (role / kind).glob("*.py")
-} | {"wheelhouse_files", "deployment_release"}
+} | {"wheelhouse_contents", "deployment_release", "edge_device_debian_sources"}
 
 
 def test_tasks_have_a_name(role: Path) -> None:
