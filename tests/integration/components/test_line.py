@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import struct
 import zlib
@@ -111,6 +112,30 @@ async def test_a_burst_with_kills_gives_one_result_each(tmp_path: Path) -> None:
         assert {document["schema"] for document in found.values()} == {"verge.detections/1"}
         for source in sources:
             assert found[source.name]["picture"]["size"] == source.stat().st_size
+
+
+async def test_a_deployment_changes_the_configuration_of_what_runs() -> None:
+    """A new threshold and new patterns from a deployment hold for the next pictures."""
+    update = {
+        DETECTOR: {"MERGE": {"scoreThreshold": "0.99"}},
+        MONITOR: {"MERGE": {"patterns": ["*.picture"]}},
+    }
+    async with lines.running_line() as line:
+        line.drop(lines.PICTURES / "chelsea.png", "before.png")
+        found = await line.results_of("before.png")
+        assert found["before.png"]["detections"]
+        before = (line.process(MONITOR), line.process(DETECTOR))
+        report = await line.nucleus.deploy("--update-config", json.dumps(update))
+        assert report["status"] == "SUCCEEDED"
+        await line.nucleus.until(
+            lambda: all("Configuration changed" in line.log(name) for name in (MONITOR, DETECTOR)),
+            "both took the new configuration",
+        )
+        line.drop(lines.PICTURES / "chelsea.png", "unwanted.png")
+        line.drop(lines.PICTURES / "chelsea.png", "after.picture")
+        found = await line.results_of("before.png", "after.picture")
+        assert found["after.picture"]["detections"] == []
+        assert (line.process(MONITOR), line.process(DETECTOR)) == before
 
 
 async def test_files_wait_for_the_detector() -> None:
