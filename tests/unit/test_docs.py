@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import invoke
 import pytest
@@ -24,7 +25,7 @@ DOCUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def verbs() -> dict[str, invoke.Task[object]]:
+def verbs() -> dict[str, invoke.Task[Any]]:
     """Return the tasks by name."""
     sys.path.insert(0, str(ROOT))
     try:
@@ -35,7 +36,7 @@ def verbs() -> dict[str, invoke.Task[object]]:
         sys.path.remove(str(ROOT))
 
 
-def test_every_verb_stands_in_the_readme(verbs: dict[str, invoke.Task[object]]) -> None:
+def test_every_verb_stands_in_the_readme(verbs: dict[str, invoke.Task[Any]]) -> None:
     """A verb that the README does not name cannot be found."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\./inv ([a-z][a-z-]*)", readme))
@@ -43,7 +44,7 @@ def test_every_verb_stands_in_the_readme(verbs: dict[str, invoke.Task[object]]) 
     assert named - set(verbs) == set()
 
 
-def test_every_verb_explains_itself(verbs: dict[str, invoke.Task[object]]) -> None:
+def test_every_verb_explains_itself(verbs: dict[str, invoke.Task[Any]]) -> None:
     """Each verb has a description, and each of its options a help text."""
     for name, verb in verbs.items():
         assert verb.__doc__, name

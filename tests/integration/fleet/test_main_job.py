@@ -215,10 +215,10 @@ def test_sigkill_loses_no_picture(fleet: Checkout, victim: str) -> None:
     }[victim]
     count = 30
     script = f"""
-        cd /tmp && rm -rf batch && mkdir batch
-        for n in $(seq {count}); do cp /var/lib/verge/pictures/chelsea.png batch/{victim}-$n.png; done
+        cd /tmp && rm -rf batch && mkdir batch && watched=/var/lib/verge/pictures
+        for n in $(seq {count}); do cp $watched/chelsea.png batch/{victim}-$n.png; done
         for n in $(seq {count}); do
-            mv batch/{victim}-$n.png /var/lib/verge/pictures/
+            mv batch/{victim}-$n.png $watched/
             [ $n = 10 ] && sudo pkill -KILL -f '{pattern}'
         done; true"""
     fleet.on_device("press-02", script)
