@@ -14,6 +14,14 @@ from pathlib import Path
 from verge.fleet import errors, output, project
 
 
+# Tests that only read the repository.
+_STATIC_TESTS = (
+    "tests/unit/test_architecture.py",
+    "tests/unit/test_docs.py",
+    "tests/unit/roles/test_interfaces.py",
+)
+
+
 @dataclass(frozen=True)
 class Check:
     """A command that must succeed."""
@@ -50,12 +58,8 @@ def static_checks(where: project.Project) -> list[Check]:
         Check("codespell", ("codespell",)),
         Check("yamllint", ("yamllint", "--strict", ".")),
         Check("ansible-lint", ("ansible-lint", "-q", "playbooks", "roles", "molecule")),
-        Check(
-            "architecture, roles and docs",
-            (python, "-m", "pytest", "-q", "tests/unit/test_architecture.py", "tests/unit/roles/test_interfaces.py",
-             "tests/unit/test_docs.py"),
-        ),
-    ]  # fmt: skip
+        Check("architecture, roles and docs", (python, "-m", "pytest", "-q", *_STATIC_TESTS)),
+    ]
 
 
 def run_checks(
