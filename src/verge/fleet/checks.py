@@ -13,7 +13,6 @@ from pathlib import Path
 
 from verge.fleet import errors, output, project
 
-
 # Tests that only read the repository.
 _STATIC_TESTS = (
     "tests/unit/test_architecture.py",
