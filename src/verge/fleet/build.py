@@ -215,13 +215,20 @@ class _Run:
         self.records.pop(config.folder.name, None)
         self.changed = True
         self.save(complete=False)
-        former = scratch / BUILD_NAME
+        # A command outlives a build that is killed; the next build waits here for its end.
+        place = self.project.build_dir / "commands" / config.name
+        with files.held(place, f"the build command of {config.name}", self.report) as lock:
+            self._run_in_empty_output(config, scratch / BUILD_NAME, lock)
+
+    def _run_in_empty_output(self, config: gdk.Config, former: Path, lock: int) -> None:
+        from verge.fleet import recipes
+
         with files.explained("write", config.output):
             for folder in (former / "recipes", former / "artifacts" / config.name / config.version):
                 folder.mkdir(parents=True)
         files.put_folder(former, config.output)
         try:
-            run_command(config, self.report)
+            run_command(config, self.report, lock)
             recipes.check_output(self.project, config)
         except BaseException:
             if former.is_dir():
@@ -253,7 +260,7 @@ def stage_zip(project: Project, config: gdk.Config, found: inputs.Inputs, scratc
     set_modes(scratch)
 
 
-def run_command(config: gdk.Config, report: files.Report) -> None:
+def run_command(config: gdk.Config, report: files.Report, lock: int) -> None:
     """Run the custom build command in the component's folder, without a shell (contract 6.3).
 
     Times, zone, language and umask are fixed, so that commands that honour them give the same bytes
@@ -274,6 +281,7 @@ def run_command(config: gdk.Config, report: files.Report) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            pass_fds=[lock],
         )
     except OSError as error:
         raise FleetError(

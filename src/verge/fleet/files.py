@@ -129,10 +129,11 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 @contextlib.contextmanager
-def held(folder: Path, purpose: str, report: Report = silent) -> Iterator[None]:
+def held(folder: Path, purpose: str, report: Report = silent) -> Iterator[int]:
     """Hold the lock of a state folder; while another command holds it, say who and wait.
 
-    The kernel frees the lock when its holder ends, however it ends.
+    The kernel frees the lock when its holder ends, however it ends. The value is the descriptor of
+    the lock: a child process that inherits it holds the lock, too.
     """
     path = folder / "lock"
     with explained("write", path):
@@ -148,7 +149,7 @@ def held(folder: Path, purpose: str, report: Report = silent) -> Iterator[None]:
             note = {"pid": os.getpid(), "purpose": purpose, "since": int(time.time())}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -712,7 +712,8 @@ def test_killed_build_leaves_old_or_new(where: project.Project) -> None:
 
 def test_killed_custom_build_is_built_again(where: project.Project) -> None:
     """The half output of a custom build that was killed never counts as built."""
-    wait = "print('begun', flush=True); import os, signal; os.kill(os.getppid(), signal.SIGKILL)\n"
+    # The command goes on writing after the build is gone.
+    wait = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(0.3)\n"
     folder = samples.add_custom(where, CUSTOM.replace("ENTRY", "a.onnx"))
     outcomes(where)
     wanted = samples.tree(folder / "greengrass-build")
