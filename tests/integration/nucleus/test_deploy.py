@@ -105,6 +105,23 @@ async def test_unchanged_component_is_not_restarted() -> None:
         assert nucleus.work(CAMERA, "starts").read_text() == "started\n"
 
 
+async def test_dependent_that_cannot_work_with_the_new_version_rolls_it_back() -> None:
+    """A changed component is healthy only if those that restart with it are."""
+    camera = recipes.Component(CAMERA, run="echo old > kind; " + FOREVER)
+    user = press(
+        run="grep old {com.example.Camera:work:path}/kind && " + FOREVER,
+        dependencies={CAMERA: "*"},
+    )
+    async with nuclei.running_nucleus(camera, user) as nucleus:
+        await nucleus.deploy("--merge", PRESS, "--merge", CAMERA)
+        nucleus.release.add(recipes.Component(CAMERA, "1.1.0", run="echo new > kind; " + FOREVER))
+        report = await nucleus.deploy("--merge", f"{CAMERA}=1.1.0")
+        assert report["detailed_status"] == "FAILED_ROLLBACK_COMPLETE"
+        assert report["failure_cause"].startswith(f"{PRESS} 1.0.0: run exited with code 1")
+        await nucleus.in_state(CAMERA, "RUNNING", "1.0.0")
+        await nucleus.in_state(PRESS, "RUNNING")
+
+
 async def test_removed_component_is_gone() -> None:
     """A removed component is stopped by its shutdown step and forgotten."""
     component = press(lifecycle={"shutdown": "echo bye > farewell"})

@@ -14,7 +14,9 @@ from verge.nucleus.deployment import bootstrap, failures, history, plan, target
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, health, states, supervisor
+from verge.nucleus.lifecycle.supervisor import Reaction
 from verge.nucleus.store import configuration, database, packages, state
+from verge.recipe import graph
 
 MAX_ATTEMPTS = 3
 """Preparations that may be cut short by an end of the nucleus before a deployment is given up."""
@@ -114,7 +116,9 @@ class Executor:
                 log.info("Deployment resumed", deployment=record.id)
                 before = self._records.snapshot(record)
                 changed = plan.reactions(before.components, self._device.present.components)
-                await self._finish(record, before, list(changed))
+                await self._finish(
+                    record, before, self._affected(self._device.present, list(changed))
+                )
             case Phase.ROLLING_BACK:
                 log.info("Rollback resumed", deployment=record.id)
                 await self._finish_rollback(record, list(self._device.present.components))
@@ -181,14 +185,24 @@ class Executor:
         """Tell the supervisor; return the components whose health decides."""
         reactions = plan.reactions(before.components, after.components)
         for name in self.broken(after):
-            reactions.setdefault(name, supervisor.Reaction.REINSTALL)
+            reactions.setdefault(name, Reaction.REINSTALL)
         self._components.change(
             {
                 name: (definition.define(after.components[name]), reaction)
                 for name, reaction in reactions.items()
             }
         )
-        return [n for n, reaction in reactions.items() if reaction is not supervisor.Reaction.NONE]
+        return self._affected(
+            after, [n for n, reaction in reactions.items() if reaction is not Reaction.NONE]
+        )
+
+    def _affected(self, after: state.DeviceState, changed: Collection[str]) -> list[str]:
+        """Return the changed components and those that restart with them."""
+        needs = {
+            name: [dependency for dependency, hard in installed.dependencies.items() if hard]
+            for name, installed in after.components.items()
+        }
+        return sorted({*changed, *graph.dependants(needs, changed)})
 
     def broken(self, wanted: state.DeviceState) -> list[str]:
         """Return the wanted components that are BROKEN; every deployment tries them again."""

@@ -62,7 +62,7 @@ class Watch:
 
     async def _next_change(self, waits: Collection[runner.Runner], end: float) -> None:
         seen = [(one.state, one.since, one.machine.confirmed) for one in waits]
-        settling = [one.since + self._settle for one in waits if one.state is State.RUNNING]
+        settling = [one.since + self._settle for one in waits if self._settles(one)]
 
         def changed() -> bool:
             now = [(one.state, one.since, one.machine.confirmed) for one in waits]
@@ -74,13 +74,16 @@ class Watch:
         return any(self._fault(one) for one in waits)
 
     def _healthy(self, one: runner.Runner) -> bool:
-        if one.machine.closing or one.next_definition is not None:
+        if _is_changing(one):
             return False
         if one.state is State.FINISHED or not one.machine.wanted:
             return True
-        if one.state is not State.RUNNING:
-            return False
-        return one.machine.confirmed or self._loop.time() - one.since >= self._settle
+        shown = one.machine.confirmed or self._loop.time() >= one.since + self._settle
+        return self._settles(one) and shown
+
+    def _settles(self, one: runner.Runner) -> bool:
+        """Return whether time alone makes it healthy; one that is to stop runs in vain."""
+        return one.state is State.RUNNING and not _is_changing(one)
 
     def _fault(self, one: runner.Runner) -> Fault | None:
         if one.machine.closing:
@@ -93,6 +96,10 @@ class Watch:
                 if needed and needed.state is State.BROKEN and not needed.machine.closing:
                     return _fault_of(one, f"waits for {name}, which is BROKEN")
         return None
+
+
+def _is_changing(one: runner.Runner) -> bool:
+    return one.machine.closing or one.next_definition is not None
 
 
 def _fault_of(one: runner.Runner, reason: str) -> Fault:

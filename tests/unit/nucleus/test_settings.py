@@ -1,0 +1,72 @@
+"""The nucleus's configuration file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from verge.nucleus import errors, settings
+
+
+def write(root: Path, text: str) -> Path:
+    file = root / "config" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    return root
+
+
+def test_missing_file_means_defaults(tmp_path: Path) -> None:
+    """A nucleus without a file starts with Greengrass's defaults."""
+    loaded = settings.load(tmp_path)
+    assert (loaded.posix_shell, loaded.posix_user, loaded.keep_versions) == ("sh", None, 2)
+    assert loaded.logging == settings.LogSettings(logging.INFO, "TEXT", 1 << 20, 10 << 20)
+
+
+def test_file_in_the_shape_of_greengrass(tmp_path: Path) -> None:
+    """Every setting is found in Greengrass's own places; keys in any case, numbers as text too."""
+    text = """
+system: {thingName: press-01, rootpath: /elsewhere}
+services:
+  aws.greengrass.Nucleus:
+    configuration:
+      awsregion: eu-west-1
+      runWithDefault: {posixUser: "ggc_user:ggc_group", posixShell: bash}
+      logging: {level: DEBUG, format: json, fileSizeKB: "64", totalLogsSizeKB: 128}
+      platformOverride: {site: 7}
+      unknownSetting: left alone
+      verge: {settleSeconds: 0.5, keepVersions: 3}
+"""
+    loaded = settings.load(write(tmp_path, text))
+    assert loaded.thing_name == "press-01"
+    assert loaded.region == "eu-west-1"
+    assert loaded.posix_user == "ggc_user:ggc_group"
+    assert loaded.posix_shell == "bash"
+    assert loaded.logging == settings.LogSettings(logging.DEBUG, "JSON", 64 << 10, 128 << 10)
+    assert loaded.platform_override == {"site": "7"}
+    assert (loaded.settle, loaded.keep_versions) == (0.5, 3)
+    assert loaded.paths.root == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("nucleus", "sentence"),
+    [
+        pytest.param("logging: {level: LOUD}", "logging/level: should be one of", id="level"),
+        pytest.param(
+            "logging: {format: XML}", "logging/format: should be TEXT or JSON", id="style"
+        ),
+        pytest.param("logging: {fileSizeKB: 0}", "fileSizeKB: should be at least 1", id="zero"),
+        pytest.param("logging: {fileSizeKB: big}", "logging/fileSizeKB: ", id="no-number"),
+        pytest.param("verge: {settleSeconds: -1}", "should be a number of seconds", id="negative"),
+        pytest.param("verge: {settleSeconds: .nan}", "should be a number of seconds", id="nan"),
+        pytest.param("runWithDefault: ggc_user", "runWithDefault: should be a map", id="no-map"),
+    ],
+)
+def test_wrong_value_is_named_by_its_place(tmp_path: Path, nucleus: str, sentence: str) -> None:
+    """A value that cannot be used is refused with file and key."""
+    whole = f"services: {{aws.greengrass.Nucleus: {{configuration: {{{nucleus}}}}}}}"
+    with pytest.raises(errors.SettingsError) as raised:
+        settings.load(write(tmp_path, whole))
+    assert str(raised.value).startswith(str(tmp_path / "config" / "config.yaml"))
+    assert sentence in str(raised.value)
