@@ -169,7 +169,7 @@ def deploy_arguments(
         ("--recipe-dir", params["recipe_directory"]),
         ("--artifact-dir", params["artifact_directory"]),
     ):
-        if Path(directory).is_dir():
+        if directory and Path(directory).is_dir():
             arguments += [option, directory]
     for name, wish in sorted(wanted.items()):
         arguments += ["--merge", f"{name}={(wish or {}).get('version', '*')}"]
@@ -223,6 +223,8 @@ def bring_about(module: AnsibleModule, scratch: Path) -> dict[str, Any]:
         for name, text in params["planned_recipes"].items():
             (recipes / Path(name).name).write_text(text, encoding="utf-8")
         params["recipe_directory"] = str(recipes)
+        # A check sends no artifacts; the recipes state their digests.
+        params["artifact_directory"] = ""
     updates = configuration_updates(wanted)
     file = scratch / "updates.json"
     if updates:
