@@ -232,6 +232,29 @@ def test_sigkill_loses_no_picture(fleet: Checkout, victim: str) -> None:
     assert all(item["detections"][0]["label"] == "cat" for item in results)
 
 
+def test_check_tells_what_would_happen(fleet: Checkout) -> None:
+    """`--check` shows new versions and configuration as a difference, and changes nothing."""
+    wanted = fleet.root / "inventory/local/group_vars/inspection_line/deployment.yml"
+    main = next((fleet.root / "components/verge.FileSystemMonitor/src").rglob("main.py"))
+    former = {path: path.read_text(encoding="utf-8") for path in (wanted, main)}
+    before = fleet.inv("status", "--json")
+    wanted.write_text(
+        former[wanted].replace(
+            'annotate: "true"', 'annotate: "true"\n        scoreThreshold: "0.5"'
+        ),
+        encoding="utf-8",
+    )
+    main.write_text(former[main] + "\n# touched\n", encoding="utf-8")
+    try:
+        output = fleet.inv("deploy", "--group", "inspection_line", "--check")
+    finally:
+        for path, text in former.items():
+            path.write_text(text, encoding="utf-8")
+    assert re.search(r'verge\.OnnxObjectDetection +configure +/scoreThreshold +"" → "0\.5"', output)
+    assert re.search(r"verge\.FileSystemMonitor +upgrade +1\.0\.\d+ → 1\.0\.\d+", output)
+    assert fleet.inv("status", "--json") == before
+
+
 def test_crashing_version_is_rolled_back(fleet: Checkout) -> None:
     """A version that crashes at start is rolled back, and the former one detects again."""
     main = next((fleet.root / "components/verge.OnnxObjectDetection/src").rglob("main.py"))

@@ -91,7 +91,7 @@ class Executor:
         """Return what a request would change, touching nothing."""
         before = self._device.present
         stored = self._records.stored_versions()
-        selection = self._selector.select(request, before, stored, now)
+        selection = self._selector.select(request, before, stored, now, planned=True)
         after = self._selector.compose(selection, before)
         found = plan.changes(before, after)
         named = {change.component for change in found if change.action != "configure"}

@@ -70,8 +70,12 @@ class Selector:
         device: state.DeviceState,
         stored: Mapping[str, Iterable[str]],
         created: float,
+        *,
+        planned: bool = False,
     ) -> Selection:
         """Read, resolve and locate everything. Writes nothing; may run in any thread.
+
+        With `planned`, artifacts may still be on their way (see `PackageStore.locate`).
 
         `stored` names the versions of every component in the store.
 
@@ -102,6 +106,7 @@ class Selector:
                 device.components.get(name),
                 request,
                 was_given=version in given.get(name, {}),
+                planned=planned,
             )
             for name, version in resolved.items()
         }
@@ -114,6 +119,7 @@ class Selector:
         request: host.LocalDeployment,
         *,
         was_given: bool,
+        planned: bool,
     ) -> Chosen:
         recipe = found.recipe
         manifest = platforms.select_manifest(recipe, self._platform)
@@ -124,7 +130,9 @@ class Selector:
         kept = active is not None and active.version == recipe.version
         if active and kept and not was_given and not has_files and self._store.has(active.content):
             return Chosen(recipe, found.text, manifest, active.content)
-        package = self._store.locate(recipe.name, recipe.version, manifest.artifacts, directory)
+        package = self._store.locate(
+            recipe.name, recipe.version, manifest.artifacts, directory, planned=planned
+        )
         return Chosen(recipe, found.text, manifest, package.content, package)
 
     def compose(self, selection: Selection, device: state.DeviceState) -> state.DeviceState:

@@ -96,8 +96,13 @@ class PackageStore:
         version: str,
         artifacts: Sequence[model.Artifact],
         directory: Path | None,
+        *,
+        planned: bool = False,
     ) -> Package:
         """Return the package of a version whose artifacts lie in a directory or in the store.
+
+        `planned` is for a plan made before the artifacts have come: without a directory, those
+        whose digest the recipe states may be missing.
 
         Raises MissingArtifactError if one is nowhere, StoreError if one cannot be used.
         """
@@ -112,7 +117,11 @@ class PackageStore:
             names.add(artifact.file_name)
         sources = [self._source(component, version, a, directory) for a in artifacts]
         package = Package(component, version, tuple(sources))
-        missing = [s.artifact.file_name for s in sources if s.file is None]
+        missing = [
+            s.artifact.file_name
+            for s in sources
+            if s.file is None and not (planned and directory is None and s.sha256)
+        ]
         if missing and not self.has(package.content):
             place = f"{component}/{version}/{missing[0]}"
             raise MissingArtifactError(

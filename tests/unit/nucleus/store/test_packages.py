@@ -225,3 +225,13 @@ def test_entry_that_is_file_and_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(recipes.archive({"a": b"1", "a/b": b"2"}))
     with pytest.raises(archive.ArchiveError, match="cannot unpack"):
         unpack(tmp_path)
+
+
+def test_plan_needs_no_artifact_whose_digest_is_stated(store: packages.PackageStore) -> None:
+    """A plan made before the artifacts have come trusts the digest in the recipe."""
+    stated, unstated = artifact("data", b"content"), artifact("data")
+    assert store.locate(PRESS, "1.0.0", [stated], None, planned=True).content
+    with pytest.raises(packages.MissingArtifactError, match="cannot find data"):
+        store.locate(PRESS, "1.0.0", [stated], None)
+    with pytest.raises(packages.MissingArtifactError, match="cannot find data"):
+        store.locate(PRESS, "1.0.0", [unstated], None, planned=True)
