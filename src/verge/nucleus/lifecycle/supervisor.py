@@ -122,6 +122,7 @@ class Supervisor:
         """
         while not reached():
             if deadline is not None and self._loop.time() >= deadline:
+                await asyncio.sleep(0)  # who asks again and again must not stop everybody else
                 return False
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiters.add(waiter)
