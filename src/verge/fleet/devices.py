@@ -26,11 +26,12 @@ _Value = TypeVar("_Value")
 
 
 class DeviceError(errors.FleetError):
-    """A device could not be reached, or refused what was asked; `.device` names it."""
+    """A device could not be reached, or refused what was asked; `.device` and `.reason` say so."""
 
     def __init__(self, device: str, reason: str, hint: str) -> None:
         super().__init__(f"{device}: {reason}", hint=hint)
         self.device = device
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,22 @@ class Sighting:
 
 
 def ssh_command(where: project.Project, device: inventory.Device) -> list[str]:
-    """Return the start of an SSH command line that reaches the device without any question."""
+    """Return the start of an SSH command line that reaches the device without any question.
+
+    Raises DeviceError for a simulated device that does not exist yet.
+    """
     command = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
     config = where.state_dir / "ssh" / "config"
     if config.is_file() and f"Host {device.name}\n" in config.read_text(encoding="utf-8"):
         return [*command, "-F", str(config), device.name]
+    if "ansible_host" not in device.variables:
+        raise DeviceError(
+            device.name, "does not exist yet", "./inv up creates the devices of the inventory"
+        )
     key = device.variables.get("ansible_ssh_private_key_file")
     command += ["-i", str(key)] if key else []
     user = device.variables.get("ansible_user")
-    address = str(device.variables.get("ansible_host", device.name))
+    address = str(device.variables["ansible_host"])
     return [*command, f"{user}@{address}" if user else address]
 
 

@@ -149,7 +149,7 @@ def read_status(
         return DeviceStatus(target.name, components=listed, logs=logs)
 
     return [
-        DeviceStatus(target.name, error=str(answer))
+        DeviceStatus(target.name, error=getattr(answer, "reason", str(answer)))
         if isinstance(answer, errors.FleetError)
         else answer
         for target, answer in devices.for_each(_some_devices(fleet, device), read)

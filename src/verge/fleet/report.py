@@ -31,7 +31,7 @@ def print_up(result: up.UpResult) -> None:
             + (f" and {len(annotated) - 1} more" * (len(annotated) > 1))
         )
     if result.changes:
-        print(f"\n{len(result.changes)} changes in {result.seconds:.1f} s.")
+        print(f"\n{_count(result.changes, 'change')} in {result.seconds:.1f} s.")
     else:
         print(f"\nNothing to change: everything is as declared ({result.seconds:.1f} s).")
     print("\nWhat to try next:")
@@ -78,7 +78,7 @@ def _sighting_rows(item: devices.Sighting) -> Iterable[tuple[str, ...]]:
 
 def print_changes(changes: Sequence[str], done: str) -> None:
     """Print how many things were done."""
-    print(f"{len(changes)} things {done}." if changes else f"Nothing to be {done}.")
+    print(f"{_count(changes, 'thing')} {done}." if changes else f"Nothing to be {done}.")
 
 
 def print_builds(results: Sequence[build.BuildResult], as_json: bool = False) -> None:
@@ -87,11 +87,10 @@ def print_builds(results: Sequence[build.BuildResult], as_json: bool = False) ->
         output.print_json([_plain(dataclasses.asdict(result)) for result in results])
         return
     built = [result.name for result in results if result.outcome != "unchanged"]
-    unchanged = len(results) - len(built)
     if built:
-        print(f"Built {', '.join(built)}; {unchanged} unchanged.")
+        print(f"Built {', '.join(built)}; {len(results) - len(built)} unchanged.")
     else:
-        print(f"Nothing to build: {unchanged} components are unchanged.")
+        print(f"Nothing to build: {_count(results, 'component')} unchanged.")
 
 
 def print_created(folder: Path) -> None:
@@ -110,10 +109,10 @@ def print_findings(findings: Sequence[validate.Finding], as_json: bool = False) 
             print(item)
     if wrong:
         raise errors.FleetError(
-            f"{len(wrong)} errors in components/", hint="mend the places named above"
+            f"{_count(wrong, 'error')} in components/", hint="mend the places named above"
         )
     if not as_json:
-        print(f"All components are valid; {len(findings)} warnings.")
+        print(f"All components are valid; {_count(findings, 'warning')}.")
 
 
 def print_names(names: Sequence[str], as_json: bool = False) -> None:
@@ -162,7 +161,7 @@ def print_playbook(result: playbook.PlaybookResult, *, check: bool = False) -> N
     if rows:
         output.print_table(["device", "component", "would" if check else "did", "where", ""], rows)
     for host, summary in result.hosts.items():
-        print(f"{host}  {summary.changed} changes" if summary.changed else f"{host}  unchanged")
+        print(f"{host}  {summary.changed} changed" if summary.changed else f"{host}  unchanged")
     if check:
         print("This was a check: nothing was changed.")
 
@@ -211,6 +210,10 @@ def _status_rows(item: operations.DeviceStatus) -> Iterable[tuple[str, ...]]:
         )
     if not item.error and not item.components:
         yield item.device, "", "", "EMPTY", "nothing is deployed; ./inv deploy"
+
+
+def _count(things: Sequence[object], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _plain(value: Any) -> Any:

@@ -50,6 +50,7 @@ def _device(folder: Path) -> inventory.Device:
         name="press-01",
         groups=("line",),
         variables={
+            "ansible_host": "127.0.0.1",
             "site_picture_directory": str(folder / "pictures"),
             "site_result_directory": str(folder / "results"),
         },
@@ -129,6 +130,14 @@ def test_unreachable_device_is_named(
     with pytest.raises(devices.DeviceError, match=r"press-01: cannot be reached.*No route") as told:
         devices.run_remote(checkout, _device(tmp_path), ["true"])
     assert told.value.hint
+
+
+def test_device_that_was_never_made_is_told(checkout: project.Project) -> None:
+    """A simulated device before the first `./inv up` is not looked for on the network."""
+    device = inventory.Device(name="a", groups=(), variables={}, deployment_components={})
+    with pytest.raises(devices.DeviceError, match="a: does not exist yet") as told:
+        devices.run_remote(checkout, device, ["true"])
+    assert "./inv up" in (told.value.hint or "")
 
 
 def test_one_failing_device_does_not_hide_the_others(tmp_path: Path) -> None:
