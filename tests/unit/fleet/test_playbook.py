@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from verge.fleet import output, playbook, project
+from verge.fleet import files, output, playbook, project
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,6 +81,33 @@ def test_unreachable_host_is_named(checkout: project.Project) -> None:
     assert str(caught.value).startswith("b: ")
     assert caught.value.hint is not None
     assert "SSH" in caught.value.hint
+
+
+def test_runs_at_once_take_turns(
+    checkout: project.Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A second run waits for the first and says for whom."""
+    free = threading.Event()
+
+    def hold() -> None:
+        with files.held(checkout.state_dir / "playbook", "playbook site"):
+            holding.set()
+            free.wait()
+
+    holding = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait()
+    runner = threading.Thread(target=_run, args=(checkout, "a"))
+    runner.start()
+    said = ""
+    while "Waiting for playbook site" not in said:
+        said += capfd.readouterr().err
+    assert not (checkout.root / "made").exists()
+    free.set()
+    runner.join()
+    holder.join()
+    assert (checkout.root / "made").exists()
 
 
 def test_playbook_that_does_not_parse_says_why(checkout: project.Project) -> None:
