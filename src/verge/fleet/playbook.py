@@ -79,8 +79,9 @@ def run_playbook(
 ) -> PlaybookResult:
     """Run `playbooks/<name>.yml` and return what it did.
 
-    One playbook runs at a time in a checkout; a second waits and says for whom. Raises PlaybookError if a host failed or was unreachable, or if Ansible could not start.
-    The events go to `.verge/logs/<name>.jsonl`.
+    One playbook runs at a time in a checkout; a second waits and says for whom. Raises
+    PlaybookError if a host failed or was unreachable, or if Ansible could not start. The events go
+    to `.verge/logs/<name>.jsonl`.
     """
     command = [str(Path(sys.executable).with_name("ansible-playbook"))]
     command += ["--inventory", str(inventory), str(where.root / "playbooks" / f"{name}.yml")]
