@@ -83,7 +83,7 @@ def test_status_of_a_device_that_does_not_answer_is_json_too(
 
 def test_deployment_shows_versions_and_values(capsys: pytest.CaptureFixture[str]) -> None:
     """What a check found is told by component, with the value before and after."""
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"component": "a.B", "action": "upgrade", "before": "1.0.0", "after": "1.0.1", "path": ""},
         {"component": "a.B", "action": "configure", "before": None, "after": "5", "path": "/rate"},
     ]
