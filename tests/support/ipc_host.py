@@ -9,6 +9,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from verge.nucleus.consent import updates, validation
 from verge.nucleus.ipc import host, server
 
 if TYPE_CHECKING:
@@ -231,6 +232,8 @@ class MemoryHost:
         self.configuration = MemoryConfiguration()
         self.components = MemoryComponents(self.configuration)
         self.deployments = MemoryDeployments()
+        self.validation = validation.Validation()
+        self.updates = updates.Updates()
 
     def install(
         self,

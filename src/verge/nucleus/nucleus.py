@@ -9,9 +9,10 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from verge.nucleus import logs, settings
+from verge.nucleus.consent import gate
 from verge.nucleus.deployment import apply, bootstrap, history, queue, target
 from verge.nucleus.ipc import host
-from verge.nucleus.lifecycle import definition, reaper, runner, states, supervisor
+from verge.nucleus.lifecycle import definition, limits, reaper, runner, states, supervisor
 from verge.nucleus.store import configuration, database, packages, state, tree
 
 log = logs.Logger("nucleus")
@@ -33,7 +34,8 @@ class Nucleus:
         self._journal = reaper.Journal(configured.paths.process_journal)
         self._leftovers = self._journal.leftovers()
         self._journal.begin()
-        around = runner.Surroundings(configured, self.socket, self._journal, tasks, clock)
+        groups = limits.Groups(configured.paths.root)
+        around = runner.Surroundings(configured, self.socket, self._journal, tasks, clock, groups)
         stored = state.StateStore(db)
         loaded = stored.load()
         trees = {**loaded.configuration, settings.NUCLEUS: _own_tree(configured)}
@@ -49,6 +51,7 @@ class Nucleus:
         records = history.History(db, configured.paths.deployments)
         selector = target.Selector(configured, self._store)
         self._bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
+        self._consent = gate.Gate()
         executor = apply.Executor(
             configured,
             self._device,
@@ -57,6 +60,7 @@ class Nucleus:
             records,
             self.supervisor,
             self._bootstrapper,
+            self._consent,
         )
         self._deployments = queue.Deployments(configured, records, executor, clock)
 
@@ -74,6 +78,16 @@ class Nucleus:
     def deployments(self) -> host.Deployments:
         """The local deployments."""
         return self._deployments
+
+    @property
+    def validation(self) -> host.Validation:
+        """The components that validate configuration."""
+        return self._consent.validation
+
+    @property
+    def updates(self) -> host.Updates:
+        """The components that are told of updates."""
+        return self._consent.updates
 
     def write_cli_token(self) -> None:
         """Let the nucleus's own user administer it (contract 3.9)."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from verge.nucleus import errors, logs, settings
+from verge.nucleus.consent import gate
 from verge.nucleus.deployment import bootstrap, failures, history, plan, target
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
@@ -77,6 +78,7 @@ class Executor:
         records: history.History,
         components: supervisor.Supervisor,
         bootstrapper: bootstrap.Bootstrapper,
+        consent: gate.Gate,
     ) -> None:
         self._settings = configured
         self._device = device
@@ -85,6 +87,7 @@ class Executor:
         self._records = records
         self._components = components
         self._bootstrapper = bootstrapper
+        self._consent = consent
         self._watch: health.Watch | None = None
 
     def changes(self, request: host.LocalDeployment, now: float) -> list[host.PlannedChange]:
@@ -104,6 +107,7 @@ class Executor:
     def cancel(self, record: Record) -> None:
         """Stop as soon as it is safe: at once while waiting for health, else before activation."""
         record.cancel_requested = True
+        self._consent.withdraw(record.id)
         if self._watch and self._records.phases[record.id] is Phase.ACTIVATED:
             self._watch.cancel()
 
@@ -148,7 +152,9 @@ class Executor:
                 record.created,
             )
             await asyncio.to_thread(self._fetch, selection)
-            await self._bootstrap(selection)
+            await self._ask_components(record, selection)
+            if not record.cancel_requested:
+                await self._bootstrap(selection)
         except failures.EXPECTED as error:
             self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
             return
@@ -161,6 +167,10 @@ class Executor:
         self._store.check_space(selection.packages)
         for package in selection.packages:
             self._store.put(package)
+
+    async def _ask_components(self, record: Record, selection: target.Selection) -> None:
+        before = self._device.present
+        await self._consent.open(record.id, before, self._selector.compose(selection, before))
 
     async def _bootstrap(self, selection: target.Selection) -> None:
         before = self._device.present
@@ -320,6 +330,7 @@ class Executor:
         record.status = status
         record.failure_cause = cause
         self._records.save(record, Phase.DONE)
+        self._consent.close(record.id)
         self._records.write_report(record)
         self._records.forget_old()
         if status is Status.FAILED:

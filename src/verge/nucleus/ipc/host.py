@@ -25,6 +25,14 @@ class UnknownDeploymentError(LookupError):
     """No local deployment with that id is known."""
 
 
+class UnknownRequestError(LookupError):
+    """Nobody waits for this answer, or no more."""
+
+
+class NotSubscribedError(LookupError):
+    """An answer of a component that was never asked, because it has not subscribed."""
+
+
 class InvalidDeploymentError(ValueError):
     """A local deployment request cannot be accepted; `argument` names what is wrong.
 
@@ -110,6 +118,21 @@ class PlannedChange:
     """JSON pointer of the changed value, for `configure`."""
 
 
+@dataclass(frozen=True)
+class PreUpdate:
+    """A deployment is about to change components, and perhaps to restart the nucleus."""
+
+    deployment_id: str
+    restarting: bool
+
+
+@dataclass(frozen=True)
+class PostUpdate:
+    """A deployment has ended, or was cancelled while it waited."""
+
+    deployment_id: str
+
+
 class Configuration(Protocol):
     """The configuration tree of all components; key comparison ignores case (contract 1.1)."""
 
@@ -181,6 +204,36 @@ class Deployments(Protocol):
         """Ask to cancel and return the message to show. Raises UnknownDeploymentError."""
 
 
+class Validation(Protocol):
+    """The components that want to see a new configuration before it counts (contract 3.7)."""
+
+    def subscribe(
+        self, component: str, ask: Callable[[str, Mapping[str, Any]], None]
+    ) -> Unsubscribe:
+        """Call `ask(deployment id, whole proposed configuration)` for the component.
+
+        A further subscription of the same component is ignored.
+        """
+
+    def report(self, component: str, deployment: str, *, accepted: bool, message: str) -> None:
+        """Take the component's answer. Raises UnknownRequestError."""
+
+
+class Updates(Protocol):
+    """The components that want to know of updates and may put them off (contract 3.7)."""
+
+    def subscribe(
+        self, component: str, tell: Callable[[PreUpdate | PostUpdate], None]
+    ) -> Unsubscribe:
+        """Tell the component of every update."""
+
+    def defer(self, component: str, deployment: str, recheck_after: int | None) -> None:
+        """Take the component's answer, in milliseconds (0: go ahead).
+
+        Raises NotSubscribedError or UnknownRequestError.
+        """
+
+
 class Host(Protocol):
     """The nucleus as its IPC services see it."""
 
@@ -195,3 +248,11 @@ class Host(Protocol):
     @property
     def deployments(self) -> Deployments:
         """The local deployments."""
+
+    @property
+    def validation(self) -> Validation:
+        """The components that validate configuration."""
+
+    @property
+    def updates(self) -> Updates:
+        """The components that are told of updates."""

@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from verge.nucleus.ipc import authorization, connection, limits, listening, notes, principals, turns
-from verge.nucleus.ipc.services import configuration, deployments, lifecycle, pubsub
+from verge.nucleus.ipc.services import configuration, consent, deployments, lifecycle, pubsub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -50,6 +50,7 @@ class Server:
             configuration.ConfigurationService(nucleus.configuration),
             lifecycle.LifecycleService(nucleus.components, self._authorizer),
             deployments.DeploymentService(nucleus.deployments, self._authorizer),
+            consent.ConsentService(nucleus),
         )
         self.operations: dict[str, dispatch.Operation] = {
             operation.name: operation for service in services for operation in service.operations()
