@@ -6,10 +6,15 @@
       aws.greengrass.Nucleus:
         configuration:
           awsRegion: eu-west-1
-          runWithDefault: {posixUser: "ggc_user:ggc_group", posixShell: sh}
+          runWithDefault:
+            posixUser: "ggc_user:ggc_group"
+            posixShell: sh
+            systemResourceLimits: {memory: 102400, cpus: 1.5}
           logging: {level: INFO, format: TEXT, fileSizeKB: 1024, totalLogsSizeKB: 10240}
           componentStoreMaxSizeBytes: 10000000000
           platformOverride: {}
+          interpolateComponentConfiguration: false
+          deploymentConfigurationTimeSource: deploymentCreationTime
           verge:
             settleSeconds: 2
             healthLimitSeconds: 1800
@@ -17,11 +22,14 @@
             minimumFreeDiskBytes: 20000000
 
 A missing file means defaults; an unknown key is left alone, because other Greengrass tools write
-into the same file. Changes take effect when the nucleus starts.
+into the same file. Changes of the file take effect when the nucleus starts. A deployment may
+configure `aws.greengrass.Nucleus` too: its values win over those of the file, `LIVE` ones at once
+and all others through a restart of the nucleus that belongs to the deployment.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,8 +66,32 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class ResourceLimits:
+    """The limits of components that have none of their own; None: no limit."""
+
+    memory_kilobytes: int | None = None
+    cpus: float | None = None
+
+
+LIVE = frozenset(
+    {
+        "configuration",
+        "health_limit",
+        "interpolate_configuration",
+        "keep_versions",
+        "limits",
+        "minimum_free_disk",
+        "processing_time",
+        "settle",
+        "store_limit",
+    }
+)
+"""The settings that take effect while the nucleus runs, besides the level of the log."""
+
+
+@dataclass
 class Settings:
-    """Everything the nucleus is told from outside."""
+    """Everything the nucleus is told from outside. One object, which live changes are made to."""
 
     paths: paths.Paths
     thing_name: str = ""
@@ -69,7 +101,13 @@ class Settings:
     posix_user: str | None = None
     posix_shell: str = "sh"
     logging: LogSettings = field(default_factory=LogSettings)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     platform_override: Mapping[str, str] = field(default_factory=dict)
+    interpolate_configuration: bool = False
+    """Whether configuration values may hold system variables (contract 1.8)."""
+    processing_time: bool = False
+    """Whether a deployment writes configuration with the time it is carried out at, rather than
+    the time it was made (contract 3.6)."""
     store_limit: int = 10_000_000_000
     minimum_free_disk: int = 20_000_000
     keep_versions: int = 2
@@ -77,6 +115,26 @@ class Settings:
     health_limit: float = HEALTH_LIMIT
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """The nucleus's own component configuration, as components may read it."""
+
+    def configured(self, content: Mapping[str, Any]) -> Settings:
+        """Return the settings with another component configuration. Raises SettingsError."""
+        section = _Section(NUCLEUS, content)
+        return dataclasses.replace(self, **_parse_nucleus(section))
+
+    def restart_needed(self, wanted: Settings) -> list[str]:
+        """Return the settings that differ and need a restart of the nucleus."""
+        names = [f.name for f in dataclasses.fields(self) if f.name not in LIVE]
+        level = dataclasses.replace(self.logging, level=wanted.logging.level)
+        present = dataclasses.replace(self, logging=level)
+        return [name for name in names if getattr(present, name) != getattr(wanted, name)]
+
+    def adopt(self, wanted: Settings) -> None:
+        """Take the live settings over."""
+        for name in LIVE:
+            setattr(self, name, getattr(wanted, name))
+        if wanted.logging.level != self.logging.level:
+            self.logging = dataclasses.replace(self.logging, level=wanted.logging.level)
+            logging.getLogger().setLevel(self.logging.level)
 
 
 class _Section:
@@ -134,28 +192,40 @@ def _parse(where: paths.Paths, content: Any) -> Settings:
     whole = _Section(str(where.config_file), content)
     system = whole.section("system")
     nucleus = whole.section("services").section(NUCLEUS).section("configuration")
-    run_with = nucleus.section("runWithDefault")
-    ours = nucleus.section("verge")
     return Settings(
         paths=where,
         thing_name=system.get("thingName", str, ""),
-        region=nucleus.get("awsRegion", str, ""),
         root_ca_path=system.get("rootCaPath", str, ""),
         socket=system.get("ipcSocketPath", Path, None),
-        posix_user=run_with.get("posixUser", str, None),
-        posix_shell=run_with.get("posixShell", str, "sh"),
-        logging=_parse_logging(nucleus.section("logging")),
-        platform_override={
+        **_parse_nucleus(nucleus),
+    )
+
+
+def _parse_nucleus(nucleus: _Section) -> dict[str, Any]:
+    run_with = nucleus.section("runWithDefault")
+    limits = run_with.section("systemResourceLimits")
+    ours = nucleus.section("verge")
+    return {
+        "region": nucleus.get("awsRegion", str, ""),
+        "posix_user": run_with.get("posixUser", str, None),
+        "posix_shell": run_with.get("posixShell", str, "sh"),
+        "limits": ResourceLimits(
+            limits.get("memory", _positive_int, None), limits.get("cpus", _positive, None)
+        ),
+        "logging": _parse_logging(nucleus.section("logging")),
+        "platform_override": {
             str(key): str(value)
             for key, value in nucleus.section("platformOverride").content.items()
         },
-        store_limit=nucleus.get("componentStoreMaxSizeBytes", _positive_int, 10_000_000_000),
-        minimum_free_disk=ours.get("minimumFreeDiskBytes", _positive_int, 20_000_000),
-        keep_versions=ours.get("keepVersions", _positive_int, 2),
-        settle=ours.get("settleSeconds", _seconds, SETTLE),
-        health_limit=ours.get("healthLimitSeconds", _seconds, HEALTH_LIMIT),
-        configuration=nucleus.content,
-    )
+        "interpolate_configuration": nucleus.get("interpolateComponentConfiguration", _flag, False),
+        "processing_time": nucleus.get("deploymentConfigurationTimeSource", _time_source, False),
+        "store_limit": nucleus.get("componentStoreMaxSizeBytes", _positive_int, 10_000_000_000),
+        "minimum_free_disk": ours.get("minimumFreeDiskBytes", _positive_int, 20_000_000),
+        "keep_versions": ours.get("keepVersions", _positive_int, 2),
+        "settle": ours.get("settleSeconds", _seconds, SETTLE),
+        "health_limit": ours.get("healthLimitSeconds", _seconds, HEALTH_LIMIT),
+        "configuration": nucleus.content,
+    }
 
 
 def _parse_logging(section: _Section) -> LogSettings:
@@ -173,6 +243,27 @@ def _positive_int(value: Any) -> int:
     if number < 1:
         raise ValueError("should be at least 1")
     return number
+
+
+def _positive(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < 1e6:
+        raise ValueError("should be a number above 0")
+    return number
+
+
+def _flag(value: Any) -> bool:
+    if (text := str(value).lower()) not in {"true", "false"}:
+        raise ValueError("should be true or false")
+    return text == "true"
+
+
+def _time_source(value: Any) -> bool:
+    names = {"deploymentcreationtime": False, "deploymentprocessingtime": True}
+    try:
+        return names[str(value).lower()]
+    except KeyError:
+        raise ValueError("should be deploymentCreationTime or deploymentProcessingTime") from None
 
 
 def _seconds(value: Any) -> float:

@@ -23,6 +23,15 @@ class Command:
     environment: Mapping[str, str]
     user: users.Identity
     shell: str = "sh"
+    prepare: Callable[[int], None] | None = None
+    """Called with the process id before the script begins, in order to limit the process."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """What to launch; a script that is to be limited waits for a line of input first."""
+        if self.prepare is None:
+            return [self.shell, "-c", self.script]
+        return ["sh", "-c", 'read -r _ && exec "$0" -c "$1"', self.shell, self.script]
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Process:
         self._loop = asyncio.get_running_loop()
         switch = _Switch.to(command.user)
         self._popen = subprocess.Popen(
-            [command.shell, "-c", command.script],
+            command.arguments,
             cwd=command.directory,
             env=dict(command.environment),
             stdin=subprocess.PIPE,
@@ -88,6 +97,9 @@ class Process:
         ]
         self._popen.stdout.close()
         self._popen.stderr.close()
+        if command.prepare:
+            command.prepare(self.pid)
+            self._begin()
 
     @property
     def running(self) -> bool:
@@ -103,6 +115,12 @@ class Process:
         if self._exit is None:
             self._popen.poll()  # it was killed, and must not stay as a zombie
             self._forget_pidfd()
+
+    def _begin(self) -> None:
+        assert self._popen.stdin  # noqa: S101 - a pipe, see above
+        with contextlib.suppress(OSError):
+            self._popen.stdin.write(b"\n")
+            self._popen.stdin.flush()
 
     def _read(self, stream: str, pipe: int) -> output.Reader:
         def line(text: bytes) -> None:

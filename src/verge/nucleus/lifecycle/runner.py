@@ -17,6 +17,7 @@ from verge.nucleus.lifecycle import (
     definition,
     environment,
     failures,
+    limits,
     process,
     reaper,
     users,
@@ -42,6 +43,7 @@ class Surroundings:
     journal: reaper.Journal
     tasks: asyncio.TaskGroup
     clock: Callable[[], float]
+    groups: limits.Groups
 
 
 class Neighbours(Protocol):
@@ -86,10 +88,10 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._timed: Step | None = None
         self._owned = False
-        limits = surroundings.settings.logging
+        logging = surroundings.settings.logging
         self._log = logs.Writer(
-            logs.LogFile(surroundings.settings.paths.logs, defined.name, limits),
-            limits.format,
+            logs.LogFile(surroundings.settings.paths.logs, defined.name, logging),
+            logging.format,
         )
         self._counted = failures.ErrorCount(surroundings.clock, defined.steps.error_reset)
         self.machine = component.Component(defined.name, self, self._counted)
@@ -105,8 +107,22 @@ class Runner:
         return self.machine.state
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log and give the control groups back."""
         self._log.close()
+        self._around.groups.remove(self.name)
+
+    def limit(self, defined: definition.Definition) -> None:
+        """Give the processes that run the limits of a new definition (contract 2.8)."""
+        wanted = self._limits_of(defined)
+        try:
+            if not wanted:
+                self._around.groups.lift(self.name)
+                return
+            self._around.groups.limit(self.name, wanted)
+            # What they start meanwhile is in the groups already.
+            self._around.groups.admit(self.name, reaper.find(self._sessions, [self.token]))
+        except limits.GroupsError as error:
+            self._warn_of_limits(error)
 
     # Effects
 
@@ -227,6 +243,7 @@ class Runner:
             environment=self._environment(defined, user),
             user=user,
             shell=self._around.settings.posix_shell,
+            prepare=self._confinement(),
         )
         watch = process.Watch(
             line=lambda stream, line: self._line(step, stream, line),
@@ -238,6 +255,33 @@ class Runner:
             ),
         )
         return process.Process(command, watch)
+
+    def _limits_of(self, defined: definition.Definition) -> limits.Limits:
+        own, default = defined.installed, self._around.settings.limits
+        return limits.Limits(
+            own.memory_kilobytes or default.memory_kilobytes, own.cpus or default.cpus
+        )
+
+    def _confinement(self) -> Callable[[int], None] | None:
+        """Return what confines a process to the component's limits, if it has any."""
+        wanted = self._limits_of(self.definition)
+        if not wanted:
+            return None
+        try:
+            self._around.groups.limit(self.name, wanted)
+        except limits.GroupsError as error:
+            self._warn_of_limits(error)
+            return None
+        return self._confine
+
+    def _confine(self, pid: int) -> None:
+        try:
+            self._around.groups.admit(self.name, [pid])
+        except limits.GroupsError as error:
+            self._warn_of_limits(error)
+
+    def _warn_of_limits(self, error: limits.GroupsError) -> None:
+        log.warning("Component runs without its resource limits", component=self.name, reason=error)
 
     def _limit(self, step: Step, defined: lifecycle.Step) -> None:
         self._cancel_timer()
@@ -274,8 +318,15 @@ class Runner:
             self._cancel_timer()
         failure = None
         if ended.code != 0:
-            failure = failures.Failure(definition.failed(step), f"{step} {ended}")
+            failure = failures.Failure(definition.failed(step), f"{step} {self._describe(ended)}")
         self.machine.exited(step, failure)
+
+    def _describe(self, ended: process.Exit) -> str:
+        limit = self._limits_of(self.definition).memory_kilobytes
+        killed = ended.code in {-9, 128 + 9}
+        if limit and killed and self._around.groups.ran_out_of_memory(self.name):
+            return f"{ended}: it needed more than its memory limit of {limit} kB"
+        return str(ended)
 
     def _timed_out(self, step: Step, limit: float) -> None:
         self._timer = None

@@ -76,6 +76,7 @@ class Supervisor:
         for name, (defined, _) in changes.items():
             if name in self._runners:
                 self._runners[name].next_definition = defined
+                self._runners[name].limit(defined)
             else:
                 fresh.append(self._add(defined))
         for name, (_, reaction) in changes.items():

@@ -78,9 +78,8 @@ class PackageStore:
     """Puts packages into the store, points the known paths at them and cleans up."""
 
     def __init__(self, configured: settings.Settings) -> None:
+        self._settings = configured
         self._paths = configured.paths
-        self._limit = configured.store_limit
-        self._reserve = configured.minimum_free_disk
         self._hashes: dict[tuple[int, int, int, int], str] = {}
 
     def clear_staging(self) -> None:
@@ -167,16 +166,18 @@ class PackageStore:
         if not need:
             return
         free = shutil.disk_usage(self._paths.packages).free
-        if need + self._reserve > free:
+        if need + self._settings.minimum_free_disk > free:
             raise DiskSpaceError(
                 f"cannot store the artifacts below {self._paths.packages}: they need {need} bytes "
-                f"with {self._reserve} to spare, and {free} are free; make room and deploy again"
+                f"with {self._settings.minimum_free_disk} to spare, and {free} are free; make room "
+                "and deploy again"
             )
         used = _tree_size(self._paths.contents)
-        if need + used > self._limit:
+        if need + used > self._settings.store_limit:
             raise DiskSpaceError(
                 f"cannot store the artifacts: with them the component store would hold "
-                f"{need + used} bytes, more than componentStoreMaxSizeBytes ({self._limit})"
+                f"{need + used} bytes, more than componentStoreMaxSizeBytes "
+                f"({self._settings.store_limit})"
             )
 
     def put(self, package: Package) -> None:
@@ -211,10 +212,10 @@ class PackageStore:
             _copy(source, file, package)
             files.append(file)
             if source.artifact.unarchive is model.Unarchive.ZIP:
-                room = shutil.disk_usage(staged).free - self._reserve
+                room = shutil.disk_usage(staged).free - self._settings.minimum_free_disk
                 target = unarchived / source.artifact.archive_stem
                 files += archive.unpack(
-                    file, target, source.artifact.permission, min(room, self._limit)
+                    file, target, source.artifact.permission, min(room, self._settings.store_limit)
                 )
             file.chmod(source.artifact.permission.file_mode)
         return files

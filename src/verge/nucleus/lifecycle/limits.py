@@ -1,0 +1,179 @@
+"""Memory and processor limits of components through control groups (Greengrass contract 2.9).
+
+Both versions of the kernel's interface are known. Version 2 takes part of the nucleus's own group,
+which the service manager delegates; version 1 a group of its own in every controller. Where the
+host allows neither, `GroupsError` says why, and the component runs without its limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from verge.nucleus import errors
+
+MOUNT = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+
+PERIOD = 100_000
+"""Microseconds over which a processor quota counts, the kernel's own default."""
+
+KIBIBYTE = 1024
+
+
+class GroupsError(errors.NucleusError):
+    """Control groups cannot be used for a component."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Kilobytes of memory and a number of processors, which may be a fraction; None: no limit."""
+
+    memory_kilobytes: int | None = None
+    cpus: float | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.memory_kilobytes or self.cpus)
+
+    @property
+    def memory(self) -> int | None:
+        """The memory limit in bytes."""
+        return self.memory_kilobytes * KIBIBYTE if self.memory_kilobytes else None
+
+    @property
+    def quota(self) -> int | None:
+        """The microseconds of processor time in one period."""
+        return max(1000, round(self.cpus * PERIOD)) if self.cpus else None
+
+
+class Groups:
+    """The control groups of all components of one nucleus root."""
+
+    def __init__(self, root: Path, mount: Path = MOUNT, own: Path = OWN) -> None:
+        # Several nuclei may share a machine, and their components may have the same names.
+        self._name = "greengrass-" + hashlib.sha256(str(root).encode()).hexdigest()[:8]
+        self._mount = mount
+        self._own = own
+        self._v2: Path | None = None
+
+    @property
+    def is_v2(self) -> bool:
+        """Whether the host offers the unified hierarchy alone."""
+        return (self._mount / "cgroup.controllers").is_file()
+
+    def limit(self, component: str, limits: Limits) -> None:
+        """Make the component's groups have these limits, and no others. Raises GroupsError."""
+        try:
+            if self.is_v2:
+                self._limit_v2(component, limits)
+            else:
+                self._limit_v1(component, limits)
+        except OSError as error:
+            raise GroupsError(_reason(error)) from error
+
+    def lift(self, component: str) -> None:
+        """Take the limits off, if the component has any. Raises GroupsError."""
+        if any(group.is_dir() for group in self._groups(component)):
+            self.limit(component, Limits())
+
+    def admit(self, component: str, pids: Iterable[int]) -> None:
+        """Move processes into the component's groups. Raises GroupsError."""
+        for pid in pids:
+            for group in self._groups(component):
+                try:
+                    _write(group / "cgroup.procs", pid)
+                except ProcessLookupError:
+                    continue
+                except OSError as error:
+                    raise GroupsError(_reason(error)) from error
+
+    def ran_out_of_memory(self, component: str) -> bool:
+        """Return whether the kernel has ended a process of the component for its limit."""
+        for group in self._groups(component):
+            for file in ("memory.events", "memory.oom_control"):
+                with contextlib.suppress(OSError):
+                    for line in (group / file).read_text().splitlines():
+                        key, _, count = line.partition(" ")
+                        if key == "oom_kill" and count != "0":
+                            return True
+        return False
+
+    def remove(self, component: str) -> None:
+        """Remove the component's groups; nothing runs in them any more."""
+        for group in self._groups(component):
+            for directory in (group, group.parent):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+    def _groups(self, component: str) -> list[Path]:
+        if self.is_v2:
+            return [self._v2 / component] if self._v2 else []
+        return [top / self._name / component for top in (self._memory, self._cpu)]
+
+    # Version 1
+
+    @property
+    def _memory(self) -> Path:
+        return self._mount / "memory"
+
+    @property
+    def _cpu(self) -> Path:
+        joint = self._mount / "cpu,cpuacct"
+        return joint if joint.is_dir() else self._mount / "cpu"
+
+    def _limit_v1(self, component: str, limits: Limits) -> None:
+        for controller, wanted in ((self._memory, limits.memory), (self._cpu, limits.quota)):
+            if not controller.is_dir():
+                if wanted is None:
+                    continue
+                raise GroupsError(f"the host offers no control groups for {controller.name}")
+            (controller / self._name / component).mkdir(parents=True, exist_ok=True)
+        memory, cpu = self._groups(component)
+        if memory.is_dir():
+            _write(memory / "memory.limit_in_bytes", limits.memory or -1)
+        if cpu.is_dir():
+            _write(cpu / "cpu.cfs_period_us", PERIOD)
+            _write(cpu / "cpu.cfs_quota_us", limits.quota or -1)
+
+    # Version 2
+
+    def _limit_v2(self, component: str, limits: Limits) -> None:
+        group = self._prepare_v2() / component
+        group.mkdir(parents=True, exist_ok=True)
+        _write(group / "memory.max", limits.memory or "max")
+        _write(group / "cpu.max", f"{limits.quota or 'max'} {PERIOD}")
+
+    def _prepare_v2(self) -> Path:
+        """Return the group above those of the components, its controllers switched on."""
+        if self._v2 is None:
+            line = next(x for x in self._own.read_text().splitlines() if x.startswith("0::"))
+            own = self._mount / line.removeprefix("0::").lstrip("/")
+            if own != self._mount:
+                # A group with processes of its own may not limit groups below it.
+                leaf = own / "nucleus"
+                leaf.mkdir(exist_ok=True)
+                for pid in (own / "cgroup.procs").read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        _write(leaf / "cgroup.procs", pid)
+            group = own / self._name
+            group.mkdir(exist_ok=True)
+            for parent in (own, group):
+                _write(parent / "cgroup.subtree_control", "+memory +cpu")
+            self._v2 = group
+        return self._v2
+
+
+def _write(file: Path, value: object) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    return f"the host does not allow control groups: {error.filename}: {error.strerror}"
