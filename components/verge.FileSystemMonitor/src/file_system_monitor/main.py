@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ipc import nucleus, values
+from edge_ipc import nucleus, process, values
 
 from file_system_monitor import inbox, ledger, service, watch
 
@@ -25,12 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the ledger")
     options = parser.parse_args(arguments)
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
     events = inbox.Inbox()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(
-            number, lambda number, _frame: events.put_stop(0, signal.strsignal(number) or "")
-        )
+    process.prepare(events.put_stop)
     try:
         # When the link is gone nobody hears of a file: leave, so that the nucleus starts anew.
         link = nucleus.Nucleus.connect(lambda reason: events.put_stop(1, reason))
@@ -46,7 +40,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    # The IPC library's threads may still hold the connection; nothing is left to be done.
-    os._exit(code)
+    process.leave(main())

@@ -9,40 +9,21 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from edge_ipc import nucleus as ipc
 from edge_ipc import values
+from edge_ipc.link import Link
 
 from file_system_monitor import directories, flights, inbox, ledger, settings, states, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 RETRY_SECONDS = 10.0
 """After this long a full or failing ledger is tried again with a look at the directories."""
 
 _log = logging.getLogger(__name__)
-
-
-class Link(Protocol):
-    """The nucleus as this service needs it; edge_ipc.nucleus.Nucleus is one."""
-
-    def read_configuration(self) -> dict[str, Any]:
-        """Return the component's configuration."""
-
-    def watch_configuration(self, changed: Callable[[], None]) -> Any:
-        """Call back when the configuration changed."""
-
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
-        """Publish on a local topic."""
-
-    def subscribe(self, topic: str, received: Callable[[Any], None]) -> Any:
-        """Call back with the documents of a local topic; the answer has `close()`."""
-
-    def report_running(self) -> None:
-        """Report the state RUNNING."""
 
 
 class Service:

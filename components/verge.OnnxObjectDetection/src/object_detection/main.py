@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ipc import nucleus, values
+from edge_ipc import nucleus, process, values
 
 from object_detection import annotate, detector, errors, service
 
@@ -25,12 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--card", type=Path, required=True, help="the model's card")
     options = parser.parse_args(arguments)
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
     inbox = service.Inbox()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(
-            number, lambda number, _frame: inbox.put_stop(0, signal.strsignal(number) or "")
-        )
+    process.prepare(inbox.put_stop)
     try:
         loaded = detector.Detector.load(options.card)
         annotate.prepare()
@@ -46,7 +40,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    # The IPC library's threads may still hold the connection; nothing is left to be done.
-    os._exit(code)
+    process.leave(main())

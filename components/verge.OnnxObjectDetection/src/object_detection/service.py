@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edge_ipc import link as links
 from edge_ipc import nucleus as ipc
 from edge_ipc import values
 
@@ -20,7 +21,7 @@ from object_detection import annotate, messages, results, settings
 from object_detection.errors import PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from object_detection.detector import Detector
 
@@ -30,26 +31,11 @@ INBOX_LIMIT = 512
 _log = logging.getLogger(__name__)
 
 
-class Link(Protocol):
-    """The nucleus as this service needs it; edge_ipc.nucleus.Nucleus is one."""
-
-    def read_configuration(self) -> dict[str, Any]:
-        """Return the component's configuration."""
-
-    def watch_configuration(self, changed: Callable[[], None]) -> Any:
-        """Call back when the configuration changed."""
-
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
-        """Publish on a local topic."""
-
-    def subscribe(self, topic: str, received: Callable[[Any], None]) -> Any:
-        """Call back with the documents of a local topic; the answer has `close()`."""
+class Link(links.Link, Protocol):
+    """The nucleus as this service needs it."""
 
     def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
         """Publish to AWS IoT Core."""
-
-    def report_running(self) -> None:
-        """Report the state RUNNING."""
 
 
 @dataclass(frozen=True)

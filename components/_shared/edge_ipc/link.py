@@ -1,0 +1,27 @@
+"""The nucleus as a service sees it, so that a service can be tested without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Link(Protocol):
+    """A connection; `edge_ipc.nucleus.Nucleus` is one."""
+
+    def read_configuration(self) -> dict[str, Any]:
+        """Return the component's configuration."""
+
+    def watch_configuration(self, changed: Callable[[], None]) -> Any:
+        """Call back when the configuration changed."""
+
+    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+        """Publish on a local topic."""
+
+    def subscribe(self, topic: str, received: Callable[[Any], None]) -> Any:
+        """Call back with the documents of a local topic; the answer has `close()`."""
+
+    def report_running(self) -> None:
+        """Report the state RUNNING."""
