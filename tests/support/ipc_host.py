@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import tempfile
 import threading
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verge.nucleus.consent import updates, validation
 from verge.nucleus.ipc import host, server
+from verge.nucleus.shadows import shadows
+from verge.nucleus.store import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from verge.nucleus.ipc import limits
 
@@ -196,7 +200,7 @@ class MemoryDeployments:
         self.statuses[name] = host.DeploymentStatus(name, "QUEUED", time.time())
         return name
 
-    def plan(self, deployment: host.LocalDeployment) -> Sequence[host.PlannedChange]:
+    async def plan(self, deployment: host.LocalDeployment) -> Sequence[host.PlannedChange]:
         self._check(deployment)
         return [
             host.PlannedChange(name, "install", None, version)
@@ -226,7 +230,7 @@ class MemoryDeployments:
 
 
 class MemoryHost:
-    """A nucleus without processes or files."""
+    """A nucleus without processes; what it stores, it stores as the real one does."""
 
     def __init__(self) -> None:
         self.configuration = MemoryConfiguration()
@@ -234,6 +238,30 @@ class MemoryHost:
         self.deployments = MemoryDeployments()
         self.validation = validation.Validation()
         self.updates = updates.Updates()
+        self._directory = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Remove what it has stored; called in the thread of the server."""
+        self._directory.close()
+        for stored in ("directory", "database", "shadows"):
+            self.__dict__.pop(stored, None)
+
+    @functools.cached_property
+    def directory(self) -> Path:
+        """Where it stores things."""
+        return Path(self._directory.enter_context(tempfile.TemporaryDirectory(prefix="vg")))
+
+    @functools.cached_property
+    def database(self) -> database.Database:
+        """A database, opened in the thread that uses it."""
+        opened = database.Database(self.directory / "db")
+        self._directory.callback(opened.close)
+        return opened
+
+    @functools.cached_property
+    def shadows(self) -> host.Shadows:
+        """Shadows."""
+        return shadows.Shadows(self.database)
 
     def install(
         self,
@@ -306,6 +334,7 @@ class RunningServer:
             async with server.serve(self.nucleus, self.path, most=self._most) as self.server:
                 self._ready.set()
                 await self._stop.wait()
+            self.nucleus.close()
         except BaseException as error:  # noqa: BLE001  # raised again in the test's thread
             self._failure = error
         finally:

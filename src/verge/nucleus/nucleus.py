@@ -13,6 +13,7 @@ from verge.nucleus.consent import gate
 from verge.nucleus.deployment import apply, bootstrap, history, queue, target
 from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, limits, reaper, runner, states, supervisor
+from verge.nucleus.shadows import shadows
 from verge.nucleus.store import configuration, database, packages, state, tree
 
 log = logs.Logger("nucleus")
@@ -52,6 +53,7 @@ class Nucleus:
         selector = target.Selector(configured, self._store)
         self._bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
         self._consent = gate.Gate()
+        self._shadows = shadows.Shadows(db, clock)
         executor = apply.Executor(
             configured,
             self._device,
@@ -90,6 +92,11 @@ class Nucleus:
         return self._consent.updates
 
     def write_cli_token(self) -> None:
+    @property
+    def shadows(self) -> host.Shadows:
+        """The shadows that the device keeps."""
+        return self._shadows
+
         """Let the nucleus's own user administer it (contract 3.9)."""
         file = self._settings.paths.cli_info / f"user-{os.geteuid()}"
         text = json.dumps(

@@ -194,7 +194,7 @@ def test_many_requests_in_one_piece(running: ipc_host.RunningServer) -> None:
 @pytest.mark.parametrize(
     ("operation", "name"),
     [
-        ("aws.greengrass#GetThingShadow", "known, without a service"),
+        ("aws.greengrass#VerifyClientDeviceIdentity", "known, without a service"),
         ("aws.greengrass#NoSuchThing", "unknown"),
         ("", "empty"),
     ],

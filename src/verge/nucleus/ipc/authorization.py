@@ -28,6 +28,9 @@ PUBSUB = "aws.greengrass.ipc.pubsub"
 MQTT_PROXY = "aws.greengrass.ipc.mqttproxy"
 LIFECYCLE = "aws.greengrass.ipc.lifecycle"
 CLI = "aws.greengrass.Cli"
+SHADOWS = "aws.greengrass.ShadowManager"
+SECRETS = "aws.greengrass.SecretManager"
+METRICS = "aws.greengrass.ipc.componentmetric"
 
 _REMEMBERED_DECISIONS = 1024
 _REMEMBERED_RESOURCE_LENGTH = 256

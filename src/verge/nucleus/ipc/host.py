@@ -234,6 +234,29 @@ class Updates(Protocol):
         """
 
 
+class Shadows(Protocol):
+    """The shadows of things that the device keeps (contract 4.8).
+
+    All but `publish` raise `shadows.documents.RequestError`. The classic shadow's name is empty,
+    payloads and answers are JSON documents of AWS IoT's shadow service.
+    """
+
+    publish: Callable[[str, bytes], None]
+    """Told the local topic and the message for everything that happens."""
+
+    def get(self, thing: str, name: str) -> bytes:
+        """Return a shadow."""
+
+    def update(self, thing: str, name: str, payload: bytes) -> bytes:
+        """Merge an update in and return what was accepted."""
+
+    def delete(self, thing: str, name: str) -> bytes:
+        """Remove a shadow and return its last version."""
+
+    def names(self, thing: str, after: str, most: int) -> Sequence[str]:
+        """Return at most so many names of named shadows behind a name, in order."""
+
+
 class Host(Protocol):
     """The nucleus as its IPC services see it."""
 
@@ -256,3 +279,7 @@ class Host(Protocol):
     @property
     def updates(self) -> Updates:
         """The components that are told of updates."""
+
+    @property
+    def shadows(self) -> Shadows:
+        """The shadows that the device keeps."""

@@ -8,7 +8,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from verge.nucleus.ipc import authorization, connection, limits, listening, notes, principals, turns
-from verge.nucleus.ipc.services import configuration, consent, deployments, lifecycle, pubsub
+from verge.nucleus.ipc.services import (
+    configuration,
+    consent,
+    deployments,
+    lifecycle,
+    pubsub,
+    shadows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -45,12 +52,14 @@ class Server:
         self._principals = principals.Registry(self._authorizer.forget)
         self._connections: set[connection.Connection] = set()
         self._most_connections = most.connections_here()
+        local = pubsub.PubSub(self._authorizer, most)
         services = (
-            pubsub.PubSub(self._authorizer, most),
+            local,
             configuration.ConfigurationService(nucleus.configuration),
             lifecycle.LifecycleService(nucleus.components, self._authorizer),
             deployments.DeploymentService(nucleus.deployments, self._authorizer),
             consent.ConsentService(nucleus),
+            shadows.ShadowService(nucleus.shadows, self._authorizer, local.deliver),
         )
         self.operations: dict[str, dispatch.Operation] = {
             operation.name: operation for service in services for operation in service.operations()

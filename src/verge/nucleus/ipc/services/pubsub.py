@@ -11,7 +11,7 @@ from verge.nucleus.ipc import authorization, dispatch, errors, rpc, streams, top
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from verge.nucleus.ipc import limits
+    from verge.nucleus.ipc import limits, principals
 
 PUBLISH = f"{rpc.NAMESPACE}PublishToTopic"
 SUBSCRIBE = f"{rpc.NAMESPACE}SubscribeToTopic"
@@ -20,6 +20,7 @@ _LEVEL_COST = 64  # bytes that a level takes at least in the tree
 _DEEP = 200  # a message with fewer brackets cannot be nested too deeply
 _NESTING_PROBE = 700  # leaves about 250 levels of the recursion limit of all JSON parsers
 _OPEN, _CLOSE = b"[" * _NESTING_PROBE, b"]" * _NESTING_PROBE
+_BINARY = b'{"binaryMessage":{"message":'
 
 ReceiveMode = Literal["RECEIVE_ALL_MESSAGES", "RECEIVE_MESSAGES_FROM_OTHERS"]
 
@@ -89,14 +90,23 @@ class PubSub:
         if topic is None or "+" in topic or "#" in topic or "*" in topic:
             raise errors.invalid_arguments("topic is required and must not contain +, # or *")
         event = _event_head(request.publish_message)
-        subscriptions = self._subscriptions.match(topic)
         call.answer()
+        self._pass_on(topic, event, call.principal)
+
+    def deliver(self, topic: str, message: bytes) -> None:
+        """Pass on a binary message of the nucleus itself."""
+        self._pass_on(topic, (_BINARY, msgspec.json.encode(message)), None)
+
+    def _pass_on(
+        self, topic: str, event: tuple[bytes, ...], publisher: principals.Principal | None
+    ) -> None:
+        subscriptions = self._subscriptions.match(topic)
         if not subscriptions:
             return
         payload = b"".join((*event, b',"context":{"topic":', msgspec.json.encode(topic), b"}}}"))
         for subscription in subscriptions:
             stream = subscription.stream
-            if not (subscription.from_others and stream.principal is call.principal):
+            if not (subscription.from_others and stream.principal is publisher):
                 stream.send(payload)
 
     def subscribe(
@@ -134,7 +144,7 @@ def _event_head(message: PublishMessage | None) -> tuple[bytes, ...]:
         )
     if message.binary_message is not None:
         data = errors.required("binaryMessage.message", message.binary_message.message)
-        return b'{"binaryMessage":{"message":', _fitting(msgspec.json.encode(data))
+        return _BINARY, _fitting(msgspec.json.encode(data))
     document = bytes(message.json_message.message)  # type: ignore[union-attr]  # one is not None
     if not document:
         raise errors.invalid_arguments("jsonMessage.message is required")

@@ -1,0 +1,1 @@
+"""Shadows of things, kept on the device (Greengrass contract 4.8)."""
