@@ -165,6 +165,10 @@ class NucleusProcess:
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
 
+    def start_cli(self, *arguments: str) -> asyncio.Task[Result]:
+        """Run a command beside the test; it ends with the test at the latest."""
+        return asyncio.get_running_loop().create_task(self.cli(*arguments))
+
     async def deploy(self, *arguments: str) -> dict[str, Any]:
         """Deploy from the release directories and return the report."""
         result = await self.cli("deploy", *self.release.arguments, *arguments, "--json")

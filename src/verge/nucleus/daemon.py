@@ -14,7 +14,7 @@ from pathlib import Path
 
 from verge.nucleus import errors, logs, notify, nucleus, settings
 from verge.nucleus.ipc import server
-from verge.nucleus.store import database
+from verge.nucleus.store import database, state, tree
 
 log = logs.Logger("daemon")
 
@@ -53,9 +53,11 @@ async def serve(
         _locked(configured.paths.lock),
         contextlib.closing(database.Database(configured.paths.database)) as db,
     ):
+        loaded = state.StateStore(db).load()
+        configured = configured.configured(tree.plain(nucleus.own_tree(configured, loaded)))
         undo_logging = logs.configure(configured.paths.logs, configured.logging)
         try:
-            await _serve(configured, db, stop, clock, ready)
+            await _serve(configured, db, loaded, stop, clock, ready)
         except ExceptionGroup as group:
             if group.split((errors.NucleusError, OSError))[1] is None:
                 raise errors.NucleusError(_sentence(group)) from group
@@ -69,12 +71,13 @@ async def serve(
 async def _serve(
     configured: settings.Settings,
     db: database.Database,
+    loaded: state.DeviceState,
     stop: Stop,
     clock: Callable[[], float],
     ready: Callable[[], None],
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        one = nucleus.Nucleus(configured, db, tasks, clock)
+        one = nucleus.Nucleus(configured, db, loaded, tasks, clock)
         async with server.serve(one, one.socket):
             one.write_cli_token()
             log.info("Nucleus serves", root=configured.paths.root, version=settings.VERSION)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from verge.nucleus import logs, settings
 from verge.nucleus.consent import gate
-from verge.nucleus.deployment import apply, bootstrap, history, queue, target
+from verge.nucleus.deployment import apply, bootstrap, device, history, queue, target
 from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, limits, reaper, runner, states, supervisor
 from verge.nucleus.shadows import shadows
@@ -26,6 +26,7 @@ class Nucleus:
         self,
         configured: settings.Settings,
         db: database.Database,
+        loaded: state.DeviceState,
         tasks: asyncio.TaskGroup,
         clock: Callable[[], float],
     ) -> None:
@@ -38,10 +39,9 @@ class Nucleus:
         groups = limits.Groups(configured.paths.root)
         around = runner.Surroundings(configured, self.socket, self._journal, tasks, clock, groups)
         stored = state.StateStore(db)
-        loaded = stored.load()
-        trees = {**loaded.configuration, settings.NUCLEUS: _own_tree(configured)}
+        trees = {**loaded.configuration, settings.NUCLEUS: own_tree(configured, loaded)}
         self._configuration = configuration.ConfigurationStore(stored, trees)
-        self._device = apply.Device(db, stored, self._configuration, loaded)
+        self._device = device.Device(db, stored, self._configuration, loaded)
         self._store = packages.PackageStore(configured)
         self._store.clear_staging()
         self.supervisor = supervisor.Supervisor(
@@ -51,7 +51,7 @@ class Nucleus:
         self._components = _Components(configured, self.supervisor, self._device)
         records = history.History(db, configured.paths.deployments)
         selector = target.Selector(configured, self._store)
-        self._bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
+        bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
         self._consent = gate.Gate()
         self._shadows = shadows.Shadows(db, clock)
         executor = apply.Executor(
@@ -61,8 +61,9 @@ class Nucleus:
             self._store,
             records,
             self.supervisor,
-            self._bootstrapper,
+            bootstrapper,
             self._consent,
+            clock,
         )
         self._deployments = queue.Deployments(configured, records, executor, clock)
 
@@ -91,12 +92,12 @@ class Nucleus:
         """The components that are told of updates."""
         return self._consent.updates
 
-    def write_cli_token(self) -> None:
     @property
     def shadows(self) -> host.Shadows:
         """The shadows that the device keeps."""
         return self._shadows
 
+    def write_cli_token(self) -> None:
         """Let the nucleus's own user administer it (contract 3.9)."""
         file = self._settings.paths.cli_info / f"user-{os.geteuid()}"
         text = json.dumps(
@@ -112,9 +113,7 @@ class Nucleus:
         if left := await reaper.end(self._leftovers):
             log.error("Processes of an earlier nucleus do not end", pids=sorted(left))
         self.supervisor.start_all()
-        self._worker = self._tasks.create_task(
-            self._deployments.work(self._bootstrapper, restart), name="deployments"
-        )
+        self._worker = self._tasks.create_task(self._deployments.work(restart), name="deployments")
 
     async def stop(self) -> None:
         """Stop working on deployments, then all components; what was queued stays queued."""
@@ -130,11 +129,11 @@ class _Components:
         self,
         configured: settings.Settings,
         components: supervisor.Supervisor,
-        device: apply.Device,
+        present: device.Device,
     ) -> None:
         self._settings = configured
         self._supervisor = components
-        self._device = device
+        self._device = present
         self.cli_token = secrets.token_hex(16).upper()
         self._cli_name = f"greengrass-cli#user-{os.geteuid()}"
 
@@ -191,5 +190,7 @@ class _Components:
             raise host.UnknownComponentError(name) from None
 
 
-def _own_tree(configured: settings.Settings) -> tree.Tree:
-    return tree.build(configured.configuration, tree.DEFAULTS_TIMESTAMP)
+def own_tree(configured: settings.Settings, loaded: state.DeviceState) -> tree.Tree:
+    """Return the nucleus's own configuration: what deployments wrote, then what the file says."""
+    written = tree.written(loaded.configuration.get(settings.NUCLEUS, {}))
+    return tree.fill(written, configured.defaults)

@@ -115,6 +115,8 @@ class Settings:
     health_limit: float = HEALTH_LIMIT
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """The nucleus's own component configuration, as components may read it."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """The part of it that the file states; what a deployment resets goes back to this."""
 
     def configured(self, content: Mapping[str, Any]) -> Settings:
         """Return the settings with another component configuration. Raises SettingsError."""
@@ -197,6 +199,7 @@ def _parse(where: paths.Paths, content: Any) -> Settings:
         thing_name=system.get("thingName", str, ""),
         root_ca_path=system.get("rootCaPath", str, ""),
         socket=system.get("ipcSocketPath", Path, None),
+        defaults=nucleus.content,
         **_parse_nucleus(nucleus),
     )
 

@@ -16,6 +16,10 @@ class CommandError(errors.NucleusError):
     """A command cannot be carried out."""
 
 
+class UnreachableError(CommandError):
+    """The nucleus does not listen, or went away."""
+
+
 @contextlib.contextmanager
 def connect(root: Path) -> Iterator[client.IpcClient]:
     """Connect to the nucleus of a root. Raises CommandError with the next step."""
@@ -34,7 +38,7 @@ def connect(root: Path) -> Iterator[client.IpcClient]:
         with client.IpcClient(socket, token) as connection:
             yield connection
     except client.IpcConnectionError as error:
-        raise CommandError(
+        raise UnreachableError(
             f"cannot talk to the nucleus of {root}: {error}; see whether it runs: "
             "systemctl status greengrass"
         ) from None

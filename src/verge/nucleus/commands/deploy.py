@@ -21,6 +21,9 @@ PLAN_TIMEOUT = 120.0
 GIVE_UP_TIMEOUT = 300.0
 """Seconds to wait for the rollback of a deployment that took too long."""
 
+RESTART_LIMIT = 120.0
+"""Seconds that the nucleus may be away, because it restarts or the device reboots."""
+
 _ENDED = {"SUCCEEDED", "FAILED", "CANCELED"}
 
 
@@ -29,12 +32,13 @@ def deploy(arguments: argparse.Namespace) -> int:
     request = build_request(arguments)
     with connection.connect(arguments.root) as nucleus:
         report = _plan(nucleus, request)
-        _say_changes(report["changes"])
-        if arguments.dry_run and report["status"] != "FAILED":
-            report["status"] = "PLANNED" if report["changes"] else "UNCHANGED"
-        elif report["changes"]:
-            report |= _carry_out(nucleus, request, arguments)
-            report["changed"] = True
+    _say_changes(report["changes"])
+    if arguments.dry_run and report["status"] != "FAILED":
+        report["status"] = "PLANNED" if report["changes"] else "UNCHANGED"
+    elif report["changes"]:
+        report |= _carry_out(request, arguments)
+        report["changed"] = True
+    with connection.connect(arguments.root) as nucleus:
         report["components"] = [
             {key: component[key] for key in ("name", "version", "state")}
             for component in components.fetch(nucleus)
@@ -111,19 +115,19 @@ def _report(changes: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _carry_out(
-    nucleus: client.IpcClient, request: dict[str, Any], arguments: argparse.Namespace
-) -> dict[str, Any]:
+def _carry_out(request: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
-    answer = nucleus.call("CreateLocalDeployment", request, deployments.TIMEOUT)
+    with connection.connect(arguments.root) as nucleus:
+        answer = nucleus.call("CreateLocalDeployment", request, deployments.TIMEOUT)
     identity = answer["deploymentId"]
     _say(f"* Deployment {identity}")
-    found = _wait(nucleus, identity, arguments.timeout)
+    found = wait(arguments.root, identity, arguments.timeout)
     late = found["status"] not in _ENDED
     if late:
         _say(f"* Not done within {arguments.timeout:g} s, giving it up")
-        nucleus.call("CancelLocalDeployment", {"deploymentId": identity}, deployments.TIMEOUT)
-        found = _wait(nucleus, identity, GIVE_UP_TIMEOUT)
+        with connection.connect(arguments.root) as nucleus:
+            nucleus.call("CancelLocalDeployment", {"deploymentId": identity}, deployments.TIMEOUT)
+        found = wait(arguments.root, identity, GIVE_UP_TIMEOUT)
     _say(f"* {found['status']} after {time.monotonic() - began:.1f} s")
     described = deployments.describe(found, arguments.root)
     if late and found["status"] != "SUCCEEDED":
@@ -136,8 +140,25 @@ def _carry_out(
     return {key: described[key] for key in _report([]) if key in described}
 
 
-def _wait(nucleus: client.IpcClient, identity: str, limit: float) -> dict[str, Any]:
+def wait(root: Path, identity: str, limit: float) -> dict[str, Any]:
+    """Return a deployment once it has ended, or as it is after the limit in seconds.
+
+    The nucleus may restart meanwhile, which a deployment can ask for.
+    """
     end = time.monotonic() + limit
+    heard = time.monotonic()
+    while True:
+        try:
+            with connection.connect(root) as nucleus:
+                heard = time.monotonic()
+                return _watch(nucleus, identity, end)
+        except connection.UnreachableError:
+            if time.monotonic() - heard > RESTART_LIMIT:
+                raise
+            time.sleep(POLL)
+
+
+def _watch(nucleus: client.IpcClient, identity: str, end: float) -> dict[str, Any]:
     while True:
         answer = nucleus.call(
             "GetLocalDeploymentStatus", {"deploymentId": identity}, deployments.TIMEOUT

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Sequence
 
 from verge.nucleus import errors, logs, settings
 from verge.nucleus.consent import gate
-from verge.nucleus.deployment import bootstrap, failures, history, plan, target
+from verge.nucleus.deployment import bootstrap, device, failures, history, plan, target
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
-from verge.nucleus.lifecycle import definition, health, states, supervisor
+from verge.nucleus.lifecycle import definition, health, states, supervisor, users
 from verge.nucleus.lifecycle.supervisor import Reaction
-from verge.nucleus.store import configuration, database, packages, state
+from verge.nucleus.store import packages, state, tree
 from verge.recipe import graph
 
 MAX_ATTEMPTS = 3
@@ -25,77 +25,47 @@ MAX_ATTEMPTS = 3
 log = logs.Logger("deployment")
 
 
-class Device:
-    """What the device is now, in memory as in the database."""
-
-    def __init__(
-        self,
-        db: database.Database,
-        store: state.StateStore,
-        trees: configuration.ConfigurationStore,
-        loaded: state.DeviceState,
-    ) -> None:
-        self.db = db
-        self.configuration = trees
-        self._store = store
-        self._components = dict(loaded.components)
-        self._roots = loaded.roots
-        self._names = set(loaded.components)
-
-    @property
-    def present(self) -> state.DeviceState:
-        """The present state, with what components have written since."""
-        return state.DeviceState(
-            components=self._components,
-            configuration={name: self.configuration.tree_of(name) for name in self._components},
-            roots=self._roots,
-        )
-
-    def root_names(self) -> frozenset[str]:
-        """Return the components that some group asks for."""
-        return frozenset(name for roots in self._roots.values() for name in roots)
-
-    def replace(self, wanted: state.DeviceState, also: Callable[[], None]) -> None:
-        """Make a state the present one, together with what else has to be written."""
-        with self.db.transaction():
-            self._store.replace(wanted)
-            also()
-        self._components = dict(wanted.components)
-        self._roots = wanted.roots
-        for name, tree in wanted.configuration.items():
-            self.configuration.adopt(name, tree)
-
-
 class Executor:
     """Carries out one deployment at a time."""
 
     def __init__(
         self,
         configured: settings.Settings,
-        device: Device,
+        present: device.Device,
         selector: target.Selector,
         store: packages.PackageStore,
         records: history.History,
         components: supervisor.Supervisor,
         bootstrapper: bootstrap.Bootstrapper,
         consent: gate.Gate,
+        clock: Callable[[], float],
     ) -> None:
+        self.wish = bootstrap.Wish.NOTHING
+        """Whether the nucleus has to restart before deployments can go on."""
         self._settings = configured
-        self._device = device
+        self._device = present
         self._selector = selector
         self._store = store
         self._records = records
         self._components = components
         self._bootstrapper = bootstrapper
         self._consent = consent
+        self._clock = clock
         self._watch: health.Watch | None = None
 
-    def changes(self, request: host.LocalDeployment, now: float) -> list[host.PlannedChange]:
+    async def changes(self, request: host.LocalDeployment) -> list[host.PlannedChange]:
         """Return what a request would change, touching nothing."""
         before = self._device.present
-        stored = self._records.stored_versions()
-        selection = self._selector.select(request, before, stored, now, planned=True)
+        selection = await asyncio.to_thread(
+            self._selector.select,
+            request,
+            before,
+            self._records.stored_versions(),
+            self._clock(),
+            planned=True,
+        )
         after = self._selector.compose(selection, before)
+        self._check_nucleus(after)
         found = plan.changes(before, after)
         named = {change.component for change in found if change.action != "configure"}
         for name in self.broken(after):
@@ -116,13 +86,10 @@ class Executor:
         match self._records.phases[record.id]:
             case Phase.QUEUED | Phase.PREPARING:
                 await self._begin(record)
+            case Phase.BOOTSTRAPPING:
+                await self._bootstrap(record, resumed=True)
             case Phase.ACTIVATED:
-                log.info("Deployment resumed", deployment=record.id)
-                before = self._records.snapshot(record)
-                changed = plan.reactions(before.components, self._device.present.components)
-                await self._finish(
-                    record, before, self._affected(self._device.present, list(changed))
-                )
+                await self._resume(record)
             case Phase.ROLLING_BACK:
                 log.info("Rollback resumed", deployment=record.id)
                 await self._finish_rollback(record, list(self._device.present.components))
@@ -133,63 +100,134 @@ class Executor:
 
     async def _begin(self, record: Record) -> None:
         record.status = Status.IN_PROGRESS
-        record.attempts += 1
-        self._records.save(record, Phase.PREPARING)
-        log.info("Deployment begun", deployment=record.id, attempt=record.attempts)
         try:
-            if record.attempts > MAX_ATTEMPTS:
-                raise failures.DeploymentError(
-                    f"cannot deploy: the nucleus ended {MAX_ATTEMPTS} times while preparing this; "
-                    f"see {self._settings.paths.logs / 'greengrass.log'}",
-                    "DEPLOYMENT_INTERRUPTED",
-                    "NUCLEUS_ERROR",
-                )
+            self._count_attempt(record, Phase.PREPARING)
             selection = await asyncio.to_thread(
                 self._selector.select,
                 record.request,
                 self._device.present,
                 self._records.stored_versions(),
-                record.created,
+                self._clock() if self._settings.processing_time else record.created,
             )
-            await asyncio.to_thread(self._fetch, selection)
-            await self._ask_components(record, selection)
-            if not record.cancel_requested:
-                await self._bootstrap(selection)
+            await asyncio.to_thread(self._fetch, record, selection)
+            before = self._device.present
+            after = self._selector.compose(selection, before)
+            due = bootstrap.due(before, after)
+            restarting = bool(due or self._check_nucleus(after))
+            await self._consent.open(record.id, before, after, restarting=restarting)
+        except failures.EXPECTED as error:
+            self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
+            return
+        if record.cancel_requested:
+            self._end(record, Status.CANCELED, None)
+        elif due:
+            with self._records.transaction():
+                self._records.save_target(record, after)
+                self._records.save(record, Phase.BOOTSTRAPPING)
+            await self._bootstrap(record)
+        else:
+            # Components may have written configuration while they were asked.
+            await self._activate(record, self._selector.compose(selection, self._device.present))
+
+    def _count_attempt(self, record: Record, phase: Phase) -> None:
+        record.attempts += 1
+        self._records.save(record, phase)
+        log.info("Deployment begun", deployment=record.id, attempt=record.attempts)
+        if record.attempts > MAX_ATTEMPTS:
+            raise failures.DeploymentError(
+                f"cannot deploy: the nucleus ended {MAX_ATTEMPTS} times while preparing this; "
+                f"see {self._settings.paths.logs / 'greengrass.log'}",
+                "DEPLOYMENT_INTERRUPTED",
+                "NUCLEUS_ERROR",
+            )
+
+    def _fetch(self, record: Record, selection: target.Selection) -> None:
+        former = self._store.bytes_copied
+        self._store.check_space(selection.packages)
+        for package in selection.packages:
+            self._store.put(package)
+        record.bytes_copied += self._store.bytes_copied - former
+
+    def _wanted_settings(self, wanted: state.DeviceState) -> settings.Settings:
+        content = tree.plain(wanted.configuration.get(settings.NUCLEUS, {}))
+        return self._settings.configured(content)
+
+    def _check_nucleus(self, wanted: state.DeviceState) -> list[str]:
+        """Return the settings that need a restart. Raises NucleusError if they cannot be used."""
+        configured = self._wanted_settings(wanted)
+        if configured.posix_user and configured.posix_user != self._settings.posix_user:
+            users.resolve(configured.posix_user)
+        return self._settings.restart_needed(configured)
+
+    # Phase BOOTSTRAPPING
+
+    async def _bootstrap(self, record: Record, *, resumed: bool = False) -> None:
+        """Run what is due and not done yet, restarting the nucleus where a step asks for it."""
+        after = self._records.target(record)
+        try:
+            if resumed:
+                self._count_attempt(record, Phase.BOOTSTRAPPING)
+            for name in bootstrap.due(self._device.present, after):
+                if name in record.bootstrapped or record.cancel_requested:
+                    continue
+                wish = await self._bootstrapper.run(after.components[name])
+                record.bootstrapped.append(name)
+                if wish is not bootstrap.Wish.NOTHING:
+                    record.attempts = 0  # the nucleus ends on purpose
+                self._records.save(record, Phase.BOOTSTRAPPING)
+                if wish is not bootstrap.Wish.NOTHING:
+                    self._restart(record, wish)
+                    return
         except failures.EXPECTED as error:
             self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
             return
         if record.cancel_requested:
             self._end(record, Status.CANCELED, None)
             return
-        await self._activate(record, selection)
+        present = self._device.present
+        await self._activate(
+            record, device.updated(after, present, record.created), bootstrapped=True
+        )
 
-    def _fetch(self, selection: target.Selection) -> None:
-        self._store.check_space(selection.packages)
-        for package in selection.packages:
-            self._store.put(package)
-
-    async def _ask_components(self, record: Record, selection: target.Selection) -> None:
-        before = self._device.present
-        await self._consent.open(record.id, before, self._selector.compose(selection, before))
-
-    async def _bootstrap(self, selection: target.Selection) -> None:
-        before = self._device.present
-        after = self._selector.compose(selection, before)
-        await self._bootstrapper.run_all(before, after)
+    def _restart(self, record: Record, wish: bootstrap.Wish = bootstrap.Wish.RESTART) -> None:
+        log.info("Nucleus restarts for a deployment", deployment=record.id, code=int(wish))
+        self.wish = max(self.wish, wish)
 
     # Phase ACTIVATED
 
-    async def _activate(self, record: Record, selection: target.Selection) -> None:
+    async def _activate(
+        self, record: Record, after: state.DeviceState, *, bootstrapped: bool = False
+    ) -> None:
         before = self._device.present
-        after = self._selector.compose(selection, before)
 
         def keep_the_way_back() -> None:
             self._records.save_snapshot(record, before)
             self._records.save(record, Phase.ACTIVATED)
 
+        # A nucleus that restarts stops the former version and starts the new one.
+        restarts = bool(self._check_nucleus(after)) or bootstrapped
         self._device.replace(after, keep_the_way_back)
         log.info("Deployment activated", deployment=record.id)
+        if restarts:
+            self._restart(record)
+            return
+        self._adopt_settings(after)
         await self._finish(record, before, self._put_into_force(before, after))
+
+    async def _resume(self, record: Record) -> None:
+        log.info("Deployment resumed", deployment=record.id)
+        before, present = self._records.snapshot(record), self._device.present
+        # Removed components do not run any more, but have yet to be uninstalled.
+        removed = set(before.components) - set(present.components)
+        self._components.take_over(definition.define(before.components[n]) for n in removed)
+        changed = plan.reactions(before.components, present.components)
+        await self._finish(record, before, self._affected(present, list(changed)))
+
+    def _adopt_settings(self, wanted: state.DeviceState) -> None:
+        former = self._settings.limits
+        self._settings.adopt(self._wanted_settings(wanted))
+        if self._settings.limits != former:
+            self._components.limit_all()
 
     def _put_into_force(self, before: state.DeviceState, after: state.DeviceState) -> list[str]:
         """Tell the supervisor; return the components whose health decides."""
@@ -271,10 +309,15 @@ class Executor:
             self._leave_as_is(record, before)
             return
         failed = self._device.present
-        back = _former_state(before, failed)
+        back = device.former_state(before, failed)
+        await self._bootstrap_back(record, failed, back)
         # A stored phase of ROLLING_BACK implies the former state, so both go in one transaction.
         self._device.replace(back, lambda: self._records.save(record, Phase.ROLLING_BACK))
         log.warning("Rolling back", deployment=record.id, reason=_first_line(record.failure_cause))
+        if self._check_nucleus(back):
+            self._restart(record)
+            return
+        self._adopt_settings(back)
         unhealthy_before = set(self.broken(back)) - {fault.component for fault in faults}
         changed = self._put_into_force(failed, back)
         added = set(failed.components) - set(back.components)
@@ -282,6 +325,19 @@ class Executor:
         for name in added:
             self._device.configuration.forget(name)
         await self._finish_rollback(record, [n for n in changed if n not in unhealthy_before])
+
+    async def _bootstrap_back(
+        self, record: Record, failed: state.DeviceState, back: state.DeviceState
+    ) -> None:
+        """Run the bootstrap steps of the former versions, which the new ones may have undone."""
+        for name in bootstrap.due(failed, back):
+            if name not in failed.components:
+                continue
+            try:
+                self.wish = max(self.wish, await self._bootstrapper.run(back.components[name]))
+            except failures.EXPECTED as error:
+                log.warning("Former version not bootstrapped", component=name, reason=error)
+                record.failure_cause = f"{record.failure_cause}\nduring the rollback: {error}"
 
     async def _finish_rollback(self, record: Record, tracked: Collection[str]) -> None:
         # What nobody touched and is BROKEN was so before; its dependents cannot be waited for.
@@ -305,13 +361,8 @@ class Executor:
         return one is not None and bool(one.definition.hard_dependencies & set(others))
 
     def _leave_as_is(self, record: Record, before: state.DeviceState) -> None:
-        """End without a rollback: what was to be removed stays, and so do the groups' roots."""
-        now = self._device.present
-        mixed = state.DeviceState(
-            components={**before.components, **now.components},
-            configuration={**before.configuration, **now.configuration},
-            roots=before.roots,
-        )
+        """End without a rollback."""
+        mixed = device.left_as_is(before, self._device.present)
         record.detail = Detail.ROLLBACK_NOT_REQUESTED
         self._device.replace(mixed, lambda: None)
         status = Status.CANCELED if record.cancel_requested else Status.FAILED
@@ -336,22 +387,12 @@ class Executor:
         if status is Status.FAILED:
             log.error("Deployment failed", deployment=record.id, reason=_first_line(cause))
         else:
-            log.info("Deployment ended", deployment=record.id, status=status)
-
-
-def _former_state(before: state.DeviceState, failed: state.DeviceState) -> state.DeviceState:
-    """Return the state before; a component that was left alone keeps what it wrote meanwhile."""
-    kept = {
-        name: failed.configuration[name]
-        for name, installed in before.components.items()
-        if failed.components.get(name) == installed
-        and before.configuration.get(name) == failed.configuration.get(name)
-    }
-    return state.DeviceState(
-        components=before.components,
-        configuration={**before.configuration, **kept},
-        roots=before.roots,
-    )
+            log.info(
+                "Deployment ended",
+                deployment=record.id,
+                status=status,
+                bytes_copied=record.bytes_copied,
+            )
 
 
 def _cause(faults: Sequence[health.Fault]) -> str:

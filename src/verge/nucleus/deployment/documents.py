@@ -33,6 +33,8 @@ class Phase(StrEnum):
     QUEUED = "QUEUED"
     PREPARING = "PREPARING"
     """Nothing of the device has changed."""
+    BOOTSTRAPPING = "BOOTSTRAPPING"
+    """The target is fixed and kept, bootstrap steps run; the device state is the former one."""
     ACTIVATED = "ACTIVATED"
     """The device state is the new one; its health is not known."""
     ROLLING_BACK = "ROLLING_BACK"
@@ -70,6 +72,10 @@ class Record(msgspec.Struct, kw_only=True):
     attempts: int = 0
     """How often its preparation was begun."""
     cancel_requested: bool = False
+    bootstrapped: list[str] = []
+    """The components whose bootstrap step is done."""
+    bytes_copied: int = 0
+    """Bytes of artifacts that were copied into the store."""
     detail: Detail | None = None
     error_stack: list[str] = []
     error_types: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from verge.nucleus import errors
+from verge.nucleus.lifecycle import users
 from verge.nucleus.store import archive, packages
 from verge.recipe import errors as recipe_errors
 
@@ -37,6 +38,8 @@ _CODES: tuple[tuple[type[Exception], str, str], ...] = (
     (recipe_errors.DependencyCycleError, "COMPONENT_CIRCULAR_DEPENDENCY_ERROR", "DEPENDENCY_ERROR"),
     (recipe_errors.MissingDependencyError, "NO_AVAILABLE_COMPONENT_VERSION", "DEPENDENCY_ERROR"),
     (recipe_errors.RecipeError, "RECIPE_PARSE_ERROR", "COMPONENT_RECIPE_ERROR"),
+    (errors.SettingsError, "COMPONENT_CONFIGURATION_NOT_VALID", "REQUEST_ERROR"),
+    (users.UserError, "COMPONENT_CONFIGURATION_NOT_VALID", "REQUEST_ERROR"),
     (errors.StoreError, "IO_ERROR", "DEVICE_ERROR"),
     (OSError, "IO_ERROR", "DEVICE_ERROR"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ class History:
                 record.id,
             )
             if phase is Phase.DONE:
-                self._db.execute("UPDATE deployments SET snapshot = NULL WHERE id = ?", record.id)
+                self._db.execute(
+                    "UPDATE deployments SET snapshot = NULL, target = NULL WHERE id = ?", record.id
+                )
         self.phases[record.id] = phase
 
     def save_snapshot(self, record: Record, snapshot: state.DeviceState) -> None:
@@ -69,6 +72,21 @@ class History:
         """Return the state before a deployment."""
         ((document,),) = self._db.rows("SELECT snapshot FROM deployments WHERE id = ?", record.id)
         return state.decode(document) if document else state.DeviceState()
+
+    def save_target(self, record: Record, target: state.DeviceState) -> None:
+        """Keep the state that is to be activated once the bootstrap steps are done."""
+        self._db.execute(
+            "UPDATE deployments SET target = ? WHERE id = ?", state.encode(target), record.id
+        )
+
+    def target(self, record: Record) -> state.DeviceState:
+        """Return the state that a deployment is to activate."""
+        ((document,),) = self._db.rows("SELECT target FROM deployments WHERE id = ?", record.id)
+        return state.decode(document)
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """Do everything inside or nothing."""
+        return self._db.transaction()
 
     def forget_old(self) -> None:
         """Forget the oldest ended deployments, their directories included."""
@@ -136,5 +154,6 @@ def report_of(record: Record) -> dict[str, Any]:
         "error_stack": record.error_stack,
         "error_types": record.error_types,
         "failure_cause": record.failure_cause,
+        "bytes_copied": record.bytes_copied,
         "logs": {fault.component: list(fault.lines) for fault in record.faults},
     }

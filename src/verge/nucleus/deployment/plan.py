@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from verge.nucleus import settings
 from verge.nucleus.ipc.host import PlannedChange
 from verge.nucleus.lifecycle.supervisor import Reaction
 from verge.nucleus.store import state, tree
@@ -19,6 +20,8 @@ def changes(before: state.DeviceState, after: state.DeviceState) -> list[Planned
         found += _component_changes(name, before.components.get(name), after.components.get(name))
         if name in before.components and name in after.components:
             found += _configuration_changes(name, before, after)
+            found += _run_with_changes(name, before, after)
+    found += _configuration_changes(settings.NUCLEUS, before, after)
     return found + list(_root_changes(before, after))
 
 
@@ -48,6 +51,11 @@ def _configuration_changes(
         yield PlannedChange(
             name, "configure", _text(old, path), _text(new, path), tree.format_pointer(path)
         )
+
+
+def _run_with_changes(
+    name: str, before: state.DeviceState, after: state.DeviceState
+) -> Iterator[PlannedChange]:
     run_before, run_after = before.components[name], after.components[name]
     for field, spelling in (
         ("posix_user", "/runWith/posixUser"),

@@ -41,11 +41,11 @@ class Deployments:
         self._arrived.set()
         return record.id
 
-    def plan(self, deployment: host.LocalDeployment) -> Sequence[host.PlannedChange]:
+    async def plan(self, deployment: host.LocalDeployment) -> Sequence[host.PlannedChange]:
         """Return what a deployment would change. Raises InvalidDeploymentError."""
         documents.check(deployment, self._settings.paths)
         try:
-            return self._executor.changes(deployment, self._clock())
+            return await self._executor.changes(deployment)
         except failures.EXPECTED as error:
             raise host.InvalidDeploymentError("deployment", str(error)) from error
 
@@ -80,7 +80,7 @@ class Deployments:
         except KeyError:
             raise host.UnknownDeploymentError(deployment_id) from None
 
-    async def work(self, wishes: bootstrap.Bootstrapper, restart: Callable[[int], None]) -> None:
+    async def work(self, restart: Callable[[int], None]) -> None:
         """Carry out what is queued, for ever. No failure of one holds up the next."""
         while True:
             self._arrived.clear()
@@ -88,8 +88,8 @@ class Deployments:
                 if self._records.phases[record.id] is Phase.DONE:
                     continue  # cancelled while an earlier one was at work
                 await self._carry_out(record)
-                if wishes.wish is not bootstrap.Wish.NOTHING:
-                    restart(wishes.wish)
+                if self._executor.wish is not bootstrap.Wish.NOTHING:
+                    restart(self._executor.wish)
                     return
             if not self._records.waiting():
                 await self._arrived.wait()
@@ -99,7 +99,11 @@ class Deployments:
             await self._executor.run(record)
         except Exception as error:  # noqa: BLE001 - a defect must not hold up later deployments
             log.defect("Deployment ended by a defect of the nucleus", error, deployment=record.id)
-            untouched = self._records.phases[record.id] in {Phase.QUEUED, Phase.PREPARING}
+            untouched = self._records.phases[record.id] in {
+                Phase.QUEUED,
+                Phase.PREPARING,
+                Phase.BOOTSTRAPPING,
+            }
             record.status = Status.FAILED
             record.detail = Detail.NO_STATE_CHANGE if untouched else Detail.UNABLE_TO_ROLLBACK
             record.failure_cause = str(failures.explain(error))

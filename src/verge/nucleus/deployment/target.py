@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,15 @@ class Selector:
     def compose(self, selection: Selection, device: state.DeviceState) -> state.DeviceState:
         """Return the state that a selection asks for, from what the device is now."""
         trees = {
+            settings.NUCLEUS: configuration.compute(
+                device.configuration.get(settings.NUCLEUS, {}),
+                self._settings.defaults,
+                selection.request.configuration.get(settings.NUCLEUS),
+                selection.created,
+            )
+        }
+        wanted = self._settings.configured(tree.plain(trees[settings.NUCLEUS]))
+        trees |= {
             name: configuration.compute(
                 device.configuration.get(name, {}),
                 one.recipe.default_configuration,
@@ -153,6 +163,12 @@ class Selector:
             )
             for name, one in selection.chosen.items()
         }
+        if wanted.interpolate_configuration:
+            for name, one in selection.chosen.items():
+                lookup = self._lookup(one, values, system_only=True)
+                trees[name] = tree.map_text(
+                    trees[name], functools.partial(interpolation.interpolate, lookup=lookup)
+                )
         return state.DeviceState(
             components={
                 name: self._compose_component(one, selection, device, values)
@@ -160,6 +176,21 @@ class Selector:
             },
             configuration=trees,
             roots=selection.roots,
+        )
+
+    def _lookup(
+        self,
+        one: Chosen,
+        values: Mapping[str, interpolation.ComponentValues],
+        *,
+        system_only: bool = False,
+    ) -> interpolation.Namespace:
+        return interpolation.Namespace(
+            values[one.recipe.name],
+            {dep: values[dep] for dep in one.recipe.dependencies if dep in values},
+            root_path=str(self._settings.paths.root),
+            thing_name=self._settings.thing_name,
+            system_only=system_only,
         )
 
     def _compose_component(
@@ -170,12 +201,7 @@ class Selector:
         values: Mapping[str, interpolation.ComponentValues],
     ) -> state.Installed:
         name = one.recipe.name
-        lookup = interpolation.Namespace(
-            values[name],
-            {dep: values[dep] for dep in one.recipe.dependencies if dep in values},
-            root_path=str(self._settings.paths.root),
-            thing_name=self._settings.thing_name,
-        )
+        lookup = self._lookup(one, values)
 
         def report(unresolved: interpolation.Unresolved) -> None:
             log.error(
@@ -223,16 +249,13 @@ def _roots(
 def _check_configured(
     request: host.LocalDeployment, resolved: Mapping[str, versions.Version]
 ) -> None:
-    for name in sorted({*request.configuration, *request.run_with} - set(resolved)):
-        place = " in config/config.yaml" if name in BUILT_IN else ""
+    configured = {*request.configuration} - {settings.NUCLEUS}
+    for name in sorted({*configured, *request.run_with} - set(resolved)):
+        reason = "the device would not have it; deploy it too or leave it out"
+        if name in BUILT_IN:
+            reason = "it is part of the nucleus and has no configuration of its own; leave it out"
         raise failures.DeploymentError(
-            f"cannot configure {name}: "
-            + (
-                f"it is part of the nucleus; configure it{place}"
-                if place
-                else "the device would not have it; deploy it too or leave it out"
-            ),
-            "DEPLOYMENT_DOCUMENT_NOT_VALID",
+            f"cannot configure {name}: {reason}", "DEPLOYMENT_DOCUMENT_NOT_VALID"
         )
 
 

@@ -191,7 +191,7 @@ class Deployments(Protocol):
     def submit(self, deployment: LocalDeployment) -> str:
         """Queue a deployment durably and return its id (a UUID). Raises InvalidDeploymentError."""
 
-    def plan(self, deployment: LocalDeployment) -> Sequence[PlannedChange]:
+    async def plan(self, deployment: LocalDeployment) -> Sequence[PlannedChange]:
         """Return what the deployment would change, touching nothing. Raises as `submit` does."""
 
     def status(self, deployment_id: str) -> DeploymentStatus:

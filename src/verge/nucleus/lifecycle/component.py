@@ -16,13 +16,15 @@ from verge.nucleus.lifecycle.states import State, StatusCode
 
 
 class Step(StrEnum):
-    """The steps that the machine runs; bootstrap runs before a component is installed."""
+    """The steps of a component's life; bootstrap runs before it is installed."""
 
     INSTALL = "install"
     STARTUP = "startup"
     RUN = "run"
     SHUTDOWN = "shutdown"
     RECOVER = "recover"
+    UNINSTALL = "uninstall"
+    """Not run by the machine but after its end."""
 
 
 class Launch(Enum):

@@ -70,7 +70,7 @@ def too_slow(step: Step) -> states.StatusCode:
 
 
 def _code(step: Step, kind: str) -> states.StatusCode:
-    # Recover has no codes of its own; shutdown has two.
+    # Recover has no codes of its own; shutdown and uninstall have two.
     prefix = {Step.RECOVER: "RUN"}.get(step, step.name)
     name = f"{prefix}_{kind}"
     if name not in states.StatusCode.__members__:

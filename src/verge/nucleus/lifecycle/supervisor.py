@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 
 from verge.nucleus import logs
-from verge.nucleus.lifecycle import definition, reaper, runner, states
+from verge.nucleus.lifecycle import definition, once, reaper, runner, states
 from verge.nucleus.lifecycle.states import State
 
 TOKEN_LENGTH = 16
@@ -91,14 +91,20 @@ class Supervisor:
             one.machine.start()
 
     async def remove(self, names: Collection[str]) -> None:
-        """Stop components, dependents first, and forget them."""
+        """Stop components, dependents first, uninstall and forget them."""
         leaving = [self._runners[name] for name in names if name in self._runners]
         for one in leaving:
             one.machine.stop()
         await self.until(lambda: all(one.machine.at_rest for one in leaving))
         for one in leaving:
+            await once.uninstall(self._around, one.definition, one.token)
             one.close()
             self._runners.pop(one.name, None)
+
+    def limit_all(self) -> None:
+        """Give every component its limits again, because the default ones have changed."""
+        for one in self._runners.values():
+            one.limit(one.next_definition or one.definition)
 
     async def stop_all(self, limit: float = SHUTDOWN_LIMIT) -> None:
         """Stop everything in reverse dependency order; kill what is left after the limit."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from verge.nucleus import errors
 
-FORMAT = 1
+FORMAT = 2
 
 _SCHEMA = """
 CREATE TABLE components (name TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
@@ -28,13 +28,17 @@ CREATE TABLE deployments (
     id TEXT NOT NULL UNIQUE,
     phase TEXT NOT NULL,
     document BLOB NOT NULL,
-    snapshot BLOB
+    snapshot BLOB,
+    target BLOB
 );
 CREATE TABLE packages (
     component TEXT NOT NULL, version TEXT NOT NULL, content TEXT NOT NULL, used INTEGER NOT NULL,
     PRIMARY KEY (component, version, content)
 ) WITHOUT ROWID;
 """
+
+_UPGRADES = {1: "ALTER TABLE deployments ADD COLUMN target BLOB"}
+"""What makes the next format of each older one."""
 
 
 class Database:
@@ -62,6 +66,11 @@ class Database:
                 for statement in _SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version={FORMAT}")
+        elif version in _UPGRADES:
+            with self.transaction():
+                self._connection.execute(_UPGRADES[version])
+                self._connection.execute(f"PRAGMA user_version={version + 1}")
+            self._migrate()
         elif version != FORMAT:
             raise errors.StoreError(
                 f"cannot use {self.file}: it has format {version}, this nucleus knows {FORMAT}; "

@@ -81,6 +81,8 @@ class PackageStore:
         self._settings = configured
         self._paths = configured.paths
         self._hashes: dict[tuple[int, int, int, int], str] = {}
+        self.bytes_copied = 0
+        """How much has been copied into the store since the nucleus started."""
 
     def clear_staging(self) -> None:
         """Remove what an earlier nucleus had not finished."""
@@ -209,7 +211,7 @@ class PackageStore:
         files: list[Path] = []
         for source in package.sources:
             file = artifacts / source.artifact.file_name
-            _copy(source, file, package)
+            self.bytes_copied += _copy(source, file, package)
             files.append(file)
             if source.artifact.unarchive is model.Unarchive.ZIP:
                 room = shutil.disk_usage(staged).free - self._settings.minimum_free_disk
@@ -310,22 +312,27 @@ def _stated_digest(component: str, version: str, artifact: model.Artifact) -> st
     return digest.hex()
 
 
-def _copy(source: Source, target: Path, package: Package) -> None:
-    """Copy an artifact and verify it on the way, so what was verified is what is used."""
+def _copy(source: Source, target: Path, package: Package) -> int:
+    """Copy an artifact and verify it on the way, so what was verified is what is used.
+
+    Return the number of bytes.
+    """
     if source.file is None:
         raise MissingArtifactError(
             f"cannot find {source.artifact.file_name} of {package.component} {package.version}"
         )
     digest = hashlib.sha256()
+    size = 0
     with source.file.open("rb") as opened, target.open("xb") as file:
         while chunk := opened.read(archive.CHUNK):
             digest.update(chunk)
-            file.write(chunk)
+            size += file.write(chunk)
     if digest.hexdigest() != source.sha256:
         raise ChecksumError(
             f"cannot use {source.file}: its SHA-256 is not the one in the recipe of "
             f"{package.component} {package.version}; build or copy it again"
         )
+    return size
 
 
 def _size(source: Source) -> int:

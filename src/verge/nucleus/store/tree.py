@@ -8,7 +8,7 @@ with "_" are private to the nucleus and never get in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -110,6 +110,49 @@ def _merge_node(node: Node, value: Any, timestamp: float) -> Node:
     if newest(node) > timestamp:
         return node
     return _build_node(value, timestamp)
+
+
+def take_newer(tree: Tree, other: Tree, since: float) -> Tree:
+    """Write every leaf of another tree that is newer than a time."""
+    for path, leaf in leaves(other):
+        if leaf.timestamp > since:
+            value = leaf.value
+            for key in reversed(path):
+                value = {key: value}
+            tree = merge(tree, value, leaf.timestamp)
+    return tree
+
+
+def written(tree: Tree) -> Tree:
+    """Return a tree without the leaves that nobody wrote, those of `fill`."""
+    kept: dict[str, Node] = {}
+    for key, node in tree.items():
+        if isinstance(node, Leaf):
+            if node.timestamp > DEFAULTS_TIMESTAMP:
+                kept[key] = node
+        elif below := written(node):
+            kept[key] = below
+    return kept
+
+
+def map_text(tree: Tree, change: Callable[[str], str]) -> Tree:
+    """Return a tree whose texts are changed, through lists too; the times stay."""
+    return {
+        key: Leaf(_map_value(node.value, change), node.timestamp)
+        if isinstance(node, Leaf)
+        else map_text(node, change)
+        for key, node in tree.items()
+    }
+
+
+def _map_value(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_map_value(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _map_value(item, change) for key, item in value.items()}
+    return value
 
 
 def fill(tree: Tree, defaults: Mapping[str, Any]) -> Tree:

@@ -11,7 +11,7 @@ import msgspec
 from verge.nucleus.ipc import authorization, dispatch, errors, host, rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
 PLAN = "verge.nucleus#PlanLocalDeployment"
 
@@ -78,17 +78,21 @@ class DeploymentService:
         except host.InvalidDeploymentError as error:
             raise _invalid(error) from error
 
-    def plan(self, call: dispatch.Call, request: CreateLocalDeployment) -> dict[str, Any]:
+    def plan(
+        self, call: dispatch.Call, request: CreateLocalDeployment
+    ) -> Coroutine[Any, Any, dispatch.Fields]:
         """Return what a deployment would change."""
         if not call.principal.is_cli:
             raise errors.unauthorized(
                 f"Principal {call.principal.name} is not authorized to perform {PLAN}"
             )
+        return self._plan(_deployment(request))
+
+    async def _plan(self, deployment: host.LocalDeployment) -> dict[str, Any]:
         try:
-            changes = self._deployments.plan(_deployment(request))
+            return {"changes": list(await self._deployments.plan(deployment))}
         except host.InvalidDeploymentError as error:
             raise _invalid(error) from error
-        return {"changes": list(changes)}
 
     def status(self, call: dispatch.Call, request: OneDeployment) -> dict[str, Any]:
         """Return one deployment."""
