@@ -14,7 +14,7 @@ from pathlib import Path
 
 from verge.nucleus import errors, logs, notify, nucleus, settings
 from verge.nucleus.ipc import server
-from verge.nucleus.store import database, state, tree
+from verge.nucleus.store import database, recovery, state, tree
 
 log = logs.Logger("daemon")
 
@@ -51,11 +51,13 @@ async def serve(
     configured.paths.create()
     with (
         _locked(configured.paths.lock),
-        contextlib.closing(database.Database(configured.paths.database)) as db,
+        _opened(configured.paths.database) as opened,
     ):
-        loaded = state.StateStore(db).load()
+        db, loaded = opened.db, opened.loaded
         configured = configured.configured(tree.plain(nucleus.own_tree(configured, loaded)))
         undo_logging = logs.configure(configured.paths.logs, configured.logging)
+        if opened.notice:
+            log.error(opened.notice)
         try:
             await _serve(configured, db, loaded, stop, clock, ready)
         except ExceptionGroup as group:
@@ -113,6 +115,15 @@ def _sentence(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[recovery.Opened]:
+    opened = recovery.open_database(file)
+    try:
+        yield opened
+    finally:
+        opened.db.close()
 
 
 @contextlib.contextmanager

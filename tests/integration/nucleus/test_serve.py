@@ -49,17 +49,18 @@ async def test_unusable_file_stops_the_start(file: str, content: bytes, sentence
         assert "Traceback" not in result.err
 
 
-async def test_damaged_component_stops_the_start() -> None:
-    """A component that cannot be understood is no reason to forget the others silently."""
+async def test_damaged_database_is_replaced_by_its_backup() -> None:
+    """The device comes back as the last deployment left it, and the log says what was lost."""
     async with nuclei.running_nucleus(recipes.Component(PRESS, run=FOREVER)) as nucleus:
         await nucleus.deploy("--merge", PRESS)
         await nucleus.stop()
         with sqlite3.connect(nucleus.paths.database) as db:
             db.execute("UPDATE components SET document = '{'")
         db.close()
-        result = await nucleus.cli("serve", "--root", str(nucleus.root))
-        assert result.code == 3
-        assert "cannot understand" in result.err
+        await nucleus.start()
+        await nucleus.in_state(PRESS, "RUNNING", "1.0.0")
+        assert "cannot understand" in nucleus.log()
+        assert "was kept at" in nucleus.log()
 
 
 async def test_components_come_back_with_the_nucleus() -> None:

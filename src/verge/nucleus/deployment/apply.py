@@ -281,6 +281,10 @@ class Executor:
         self._clean_up(after)
         record.detail = Detail.SUCCESSFUL
         self._end(record, Status.SUCCEEDED, None)
+        try:
+            self._records.back_up()
+        except errors.StoreError as error:
+            log.warning("No backup made", reason=error)
 
     def _clean_up(self, after: state.DeviceState) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from verge.nucleus import faults
 from verge.nucleus.deployment.documents import Phase, Record
 from verge.nucleus.store import database, packages, state
 
@@ -88,12 +89,17 @@ class History:
         """Do everything inside or nothing."""
         return self._db.transaction()
 
+    def back_up(self) -> None:
+        """Keep a copy of the database. Raises StoreError."""
+        self._db.back_up()
+
     def forget_old(self) -> None:
         """Forget the oldest ended deployments, their directories included."""
         done = [identity for identity, phase in self.phases.items() if phase is Phase.DONE]
         for identity in done[:-KEPT]:
             self._db.execute("DELETE FROM deployments WHERE id = ?", identity)
             del self.records[identity], self.phases[identity]
+            faults.write_point()
             report = self.report_file(identity)
             report.unlink(missing_ok=True)
             if report.parent.is_dir():

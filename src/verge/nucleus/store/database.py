@@ -7,12 +7,13 @@ was acknowledged survives a kill and a power loss.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from verge.nucleus import errors
+from verge.nucleus import errors, faults
 
 FORMAT = 2
 
@@ -41,6 +42,18 @@ _UPGRADES = {1: "ALTER TABLE deployments ADD COLUMN target BLOB"}
 """What makes the next format of each older one."""
 
 
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class DamagedError(errors.StoreError):
+    """The content of the database is not what was written."""
+
+
+def backup_of(file: Path) -> Path:
+    """Return the file that the last good backup lies in."""
+    return file.with_name(f"{file.name}.backup")
+
+
 class Database:
     """One open database. All use is from one thread."""
 
@@ -52,12 +65,13 @@ class Database:
             file.chmod(0o600)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
+            ((found,),) = self._connection.execute("PRAGMA quick_check(1)").fetchall()
+            if found != "ok":
+                raise DamagedError(f"cannot use {file}: {found}")
             self._migrate()
         except sqlite3.DatabaseError as error:
-            raise errors.StoreError(
-                f"cannot open {file}: {error}; restore it from a backup, or move it away and "
-                "deploy again"
-            ) from error
+            kind = DamagedError if error.sqlite_errorcode in _DAMAGE else errors.StoreError
+            raise kind(f"cannot open {file}: {error}") from error
 
     def _migrate(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -90,8 +104,10 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            faults.write_point()
             with self._explained():
                 self._connection.execute("COMMIT")
+            faults.write_point()
         except BaseException:
             # A commit that failed for lack of space leaves the transaction open.
             if self._connection.in_transaction:
@@ -100,6 +116,7 @@ class Database:
 
     def execute(self, statement: str, *values: Any) -> None:
         """Run one statement."""
+        faults.write_point()
         with self._explained():
             self._connection.execute(statement, values)
 
@@ -119,6 +136,26 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise errors.StoreError(f"cannot use {self.file}: {error}") from error
+
+    def back_up(self) -> None:
+        """Keep a copy of everything, in place of the former one. Raises StoreError."""
+        kept = backup_of(self.file)
+        fresh = kept.with_name(f"{kept.name}.new")
+        try:
+            fresh.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(fresh)) as copy:
+                self._connection.backup(copy)
+            fresh.chmod(0o600)
+            descriptor = os.open(fresh, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            faults.write_point()
+            fresh.replace(kept)
+            faults.write_point()
+        except (sqlite3.Error, OSError) as error:
+            raise errors.StoreError(f"cannot back up {self.file}: {error}") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verge.nucleus import errors, logs, settings
+from verge.nucleus import errors, faults, logs, settings
 from verge.nucleus.store import archive, state
 from verge.recipe import model
 
@@ -193,7 +193,9 @@ class PackageStore:
             _sync(files, staged)
             target = self._paths.contents / package.content
             target.parent.mkdir(mode=0o755, exist_ok=True)
+            faults.write_point()
             staged.rename(target)
+            faults.write_point()
             _sync_directory(target.parent)
         except OSError as error:
             raise errors.StoreError(
@@ -211,6 +213,7 @@ class PackageStore:
         files: list[Path] = []
         for source in package.sources:
             file = artifacts / source.artifact.file_name
+            faults.write_point()
             self.bytes_copied += _copy(source, file, package)
             files.append(file)
             if source.artifact.unarchive is model.Unarchive.ZIP:
@@ -275,7 +278,9 @@ def write_atomically(file: Path, text: str, mode: int) -> None:
         os.fchmod(handle, mode)
         opened.flush()
         os.fsync(handle)
+    faults.write_point()
     Path(name).replace(file)
+    faults.write_point()
 
 
 def _check_name(component: str, version: str, artifact: model.Artifact) -> None:
@@ -381,7 +386,9 @@ def _point(link: Path, target: str) -> None:
     fresh = link.with_name(f".{link.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
+    faults.write_point()
     fresh.replace(link)
+    faults.write_point()
 
 
 def _read(file: Path) -> str | None:
@@ -396,6 +403,7 @@ def _grandchildren(top: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
+    faults.write_point()
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

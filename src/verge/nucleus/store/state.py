@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from verge.nucleus import errors
 from verge.nucleus.store import database, tree
 
 
@@ -85,14 +84,11 @@ class StateStore:
         self._db = db
 
     def load(self) -> DeviceState:
-        """Return the stored state. Raises StoreError if it is damaged."""
+        """Return the stored state. Raises DamagedError."""
         try:
             return self._load()
         except (msgspec.MsgspecError, UnicodeDecodeError, IndexError) as error:
-            raise errors.StoreError(
-                f"cannot understand {self._db.file}: {error}; restore it from a backup, or move "
-                "it away and deploy again"
-            ) from error
+            raise database.DamagedError(f"cannot understand {self._db.file}: {error}") from error
 
     def _load(self) -> DeviceState:
         decoder = msgspec.json.Decoder(Installed)

@@ -58,3 +58,14 @@ def _write_and_fail(db: database.Database) -> None:
         with db.transaction():
             db.execute("INSERT INTO roots VALUES ('g', 'c', '1.0.0')")
         raise RuntimeError
+
+
+def test_former_format_is_upgraded(tmp_path: Path) -> None:
+    """A database of the format before gets what is new and keeps its content."""
+    with contextlib.closing(database.Database(tmp_path / "db")) as db:
+        db.execute("INSERT INTO deployments (id, phase, document) VALUES ('i', 'DONE', 'd')")
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as raw:
+        raw.execute("ALTER TABLE deployments DROP COLUMN target")
+        raw.execute("PRAGMA user_version=1")
+    with contextlib.closing(database.Database(tmp_path / "db")) as db:
+        assert db.rows("SELECT id, target FROM deployments") == [("i", None)]
