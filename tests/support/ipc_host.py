@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verge.nucleus.consent import updates, validation
+from verge.nucleus.iot_core import hub, spool
 from verge.nucleus.ipc import host, server
 from verge.nucleus.shadows import shadows
-from verge.nucleus.store import database
+from verge.nucleus.store import database, secret_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,6 +230,16 @@ class MemoryDeployments:
             raise host.InvalidDeploymentError("roots_to_remove", "a component has no name")
 
 
+class MemoryMetrics:
+    """Metrics as they came."""
+
+    def __init__(self) -> None:
+        self.recorded: list[tuple[str, str, str, float]] = []
+
+    def record(self, component: str, name: str, unit: str, value: float) -> None:
+        self.recorded.append((component, name, unit, value))
+
+
 class MemoryHost:
     """A nucleus without processes; what it stores, it stores as the real one does."""
 
@@ -238,12 +249,13 @@ class MemoryHost:
         self.deployments = MemoryDeployments()
         self.validation = validation.Validation()
         self.updates = updates.Updates()
+        self.metrics = MemoryMetrics()
         self._directory = contextlib.ExitStack()
 
     def close(self) -> None:
         """Remove what it has stored; called in the thread of the server."""
         self._directory.close()
-        for stored in ("directory", "database", "shadows"):
+        for stored in ("directory", "database", "shadows", "secrets", "iot_core"):
             self.__dict__.pop(stored, None)
 
     @functools.cached_property
@@ -262,6 +274,16 @@ class MemoryHost:
     def shadows(self) -> host.Shadows:
         """Shadows."""
         return shadows.Shadows(self.database)
+
+    @functools.cached_property
+    def secrets(self) -> secret_files.SecretFiles:
+        """Secrets."""
+        return secret_files.SecretFiles(self.directory / "secrets", "eu-west-1")
+
+    @functools.cached_property
+    def iot_core(self) -> hub.Hub:
+        """The way to AWS IoT Core, without a link until a test makes one."""
+        return hub.Hub(spool.Spool(self.database))
 
     def install(
         self,

@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_logs(commands)
     _add_component(commands)
     _add_deployment(commands)
+    _add_secret(commands)
     return parser
 
 
@@ -193,3 +194,32 @@ def _add_deployment(commands: argparse._SubParsersAction[argparse.ArgumentParser
     _add_json(command)
     command = _add(actions, "cancel", "deployments", "cancel", "Give a deployment up.")
     command.add_argument("id", help="deployment id")
+
+
+def _add_secret(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    group = commands.add_parser("secret", help="Keep, list or remove secrets of this device.")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+    command = _add(
+        actions,
+        "put",
+        "secrets",
+        "put",
+        "Keep a secret; its value comes from standard input or a file.",
+        "The value is kept in ROOT/config/secrets, readable by the nucleus's user alone and not\n"
+        "encrypted. Components get it with GetSecretValue if their policy names its ARN.",
+    )
+    command.add_argument("name", help="name of the secret")
+    command.add_argument("--file", metavar="FILE", help="file with the value")
+    command.add_argument("--binary", action="store_true", help="keep bytes instead of text")
+    command.add_argument(
+        "--stage",
+        metavar="LABEL",
+        action="append",
+        default=[],
+        help="further label of this version, beside AWSCURRENT",
+    )
+    command.add_argument("--arn", help="ARN in policies (default: a local one)")
+    command = _add(actions, "list", "secrets", "list_all", "List secrets, without their values.")
+    _add_json(command)
+    command = _add(actions, "remove", "secrets", "remove", "Forget a secret, all versions.")
+    command.add_argument("name", help="name or ARN of the secret")

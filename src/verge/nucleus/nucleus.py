@@ -8,13 +8,14 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 
-from verge.nucleus import logs, settings
+from verge.nucleus import logs, settings, telemetry
 from verge.nucleus.consent import gate
 from verge.nucleus.deployment import apply, bootstrap, device, history, queue, target
+from verge.nucleus.iot_core import hub, spool
 from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, limits, reaper, runner, states, supervisor
 from verge.nucleus.shadows import shadows
-from verge.nucleus.store import configuration, database, packages, state, tree
+from verge.nucleus.store import configuration, database, packages, secret_files, state, tree
 
 log = logs.Logger("nucleus")
 
@@ -54,6 +55,9 @@ class Nucleus:
         bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
         self._consent = gate.Gate()
         self._shadows = shadows.Shadows(db, clock)
+        self._secrets = secret_files.SecretFiles(configured.paths.secrets, configured.region)
+        self._iot_core = hub.Hub(spool.Spool(db, clock=clock))
+        self._metrics = telemetry.Telemetry(configured.paths.telemetry, configured.logging, clock)
         executor = apply.Executor(
             configured,
             self._device,
@@ -97,6 +101,21 @@ class Nucleus:
         """The shadows that the device keeps."""
         return self._shadows
 
+    @property
+    def secrets(self) -> host.Secrets:
+        """The secrets that the device keeps."""
+        return self._secrets
+
+    @property
+    def iot_core(self) -> host.IoTCore:
+        """The way to AWS IoT Core."""
+        return self._iot_core
+
+    @property
+    def metrics(self) -> host.Metrics:
+        """Where metrics go."""
+        return self._metrics
+
     def write_cli_token(self) -> None:
         """Let the nucleus's own user administer it (contract 3.9)."""
         file = self._settings.paths.cli_info / f"user-{os.geteuid()}"
@@ -120,6 +139,7 @@ class Nucleus:
         self._worker.cancel()
         await asyncio.wait([self._worker])
         await self.supervisor.stop_all()
+        self._metrics.close()
 
 
 class _Components:

@@ -41,6 +41,16 @@ class Paths:
         return self.root / "config" / "processes"
 
     @property
+    def secrets(self) -> Path:
+        """One file for every secret that components may ask for."""
+        return self.root / "config" / "secrets"
+
+    @property
+    def telemetry(self) -> Path:
+        """Metrics that components put."""
+        return self.root / "telemetry"
+
+    @property
     def lock(self) -> Path:
         """Locked by the nucleus that serves this root."""
         return self.root / "config" / "nucleus.lock"

@@ -3,7 +3,8 @@
 A unary handler takes a Call and the request and returns the response's fields (None: no fields),
 or a coroutine that does, if it takes time. A streaming handler takes a Call, the request and a
 Stream and returns what to call when the stream ends; the events it sends later follow the
-response, never precede it. Handlers raise errors.OperationError.
+response, never precede it; a handler that has an event at once answers first. Handlers raise
+errors.OperationError.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from verge.nucleus import errors as nucleus_errors
 from verge.nucleus.ipc import errors, rpc, streams
 
 if TYPE_CHECKING:
@@ -138,7 +140,8 @@ class Streaming(_Operation[Request]):
             raise errors.service_error(f"more than {most.principal_streams} open streams")
         stream = streams.Stream(call.member, number, self._event)
         on_close = self._handle(call, self.read(payload), stream)
-        call.answer()
+        if not call.answered:
+            call.answer()
         stream.open(on_close)
 
 
@@ -180,5 +183,8 @@ def send_error(member: connection.Connection, number: int, error: errors.Operati
 
 
 def _unexpected(name: str, error: Exception) -> errors.OperationError:
+    if isinstance(error, nucleus_errors.NucleusError):  # it says itself what is wrong
+        logger.error("Operation failed operation=%s reason=%s", name, error)
+        return errors.service_error(str(error))
     logger.error("Operation failed unexpectedly operation=%s", name, exc_info=error)
     return errors.service_error(f"internal error: {error!r}")

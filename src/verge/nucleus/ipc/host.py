@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from verge.nucleus.iot_core import spool
+    from verge.nucleus.store import secret_files
 
 Unsubscribe = Callable[[], None]
 
@@ -257,6 +261,39 @@ class Shadows(Protocol):
         """Return at most so many names of named shadows behind a name, in order."""
 
 
+class Secrets(Protocol):
+    """The secrets that the device keeps."""
+
+    def find(self, wanted: str) -> secret_files.Secret | None:
+        """Return a secret by its name or ARN, or None."""
+
+
+class IoTCore(Protocol):
+    """The way to AWS IoT Core, whether there is a link or not."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link is up."""
+
+    async def publish(self, message: spool.Message, qos: int) -> None:
+        """Return when the message is queued durably. Raises SpoolFullError or StoreError."""
+
+    def subscribe(
+        self, topic_filter: str, qos: int, received: Callable[[spool.Message], None]
+    ) -> Unsubscribe:
+        """Hand over every message that matches from now on."""
+
+    def watch(self, changed: Callable[[bool], None]) -> Unsubscribe:
+        """Tell of every change of the link."""
+
+
+class Metrics(Protocol):
+    """Where metrics of components go."""
+
+    def record(self, component: str, name: str, unit: str, value: float) -> None:
+        """Take one value."""
+
+
 class Host(Protocol):
     """The nucleus as its IPC services see it."""
 
@@ -283,3 +320,15 @@ class Host(Protocol):
     @property
     def shadows(self) -> Shadows:
         """The shadows that the device keeps."""
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets that the device keeps."""
+
+    @property
+    def iot_core(self) -> IoTCore:
+        """The way to AWS IoT Core."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where metrics go."""

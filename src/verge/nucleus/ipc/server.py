@@ -12,9 +12,13 @@ from verge.nucleus.ipc.services import (
     configuration,
     consent,
     deployments,
+    iot_core,
     lifecycle,
+    metrics,
     pubsub,
+    secrets,
     shadows,
+    tokens,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +64,10 @@ class Server:
             deployments.DeploymentService(nucleus.deployments, self._authorizer),
             consent.ConsentService(nucleus),
             shadows.ShadowService(nucleus.shadows, self._authorizer, local.deliver),
+            secrets.SecretService(nucleus.secrets, self._authorizer),
+            iot_core.IoTCoreService(nucleus.iot_core, self._authorizer),
+            metrics.MetricService(nucleus.metrics, self._authorizer),
+            tokens.TokenService(nucleus.components, self._authorizer),
         )
         self.operations: dict[str, dispatch.Operation] = {
             operation.name: operation for service in services for operation in service.operations()

@@ -120,6 +120,6 @@ def _answer(request: OneShadow, act: Callable[[], bytes]) -> dict[str, Any]:
 
 def _read_token(token: str | None) -> str:
     try:
-        return base64.urlsafe_b64decode(token).decode() if token else ""
+        return base64.b64decode(token, b"-_", validate=True).decode() if token else ""
     except (binascii.Error, ValueError) as error:
         raise errors.invalid_arguments("nextToken is not of a former answer") from error

@@ -1,0 +1,185 @@
+"""Messages to AWS IoT Core that wait for the link, on disk and bounded.
+
+A message is on disk when its publisher gets its answer. When the spool is full, the oldest
+messages of QoS 0 make way; if there are none, a further message is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal
+
+import msgspec
+
+from verge.nucleus import errors, logs
+from verge.nucleus.store import database
+
+MAX_BYTES = 2_621_440
+"""Payload bytes that may wait, Greengrass's own default."""
+
+MAX_PAYLOAD_BYTES = 128 * 1024
+"""The longest payload that AWS IoT Core takes."""
+
+OVERHEAD_BYTES = 64
+"""What a message counts beside topic and payload, so that empty ones are bounded, too."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS spool (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    qos INTEGER NOT NULL, size INTEGER NOT NULL, expires REAL, message BLOB NOT NULL
+)
+"""
+
+log = logs.Logger("spool")
+
+
+class UserProperty(msgspec.Struct, frozen=True):
+    """A property of MQTT 5."""
+
+    key: str
+    value: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An MQTT message in the shape of Greengrass's `MQTTMessage`."""
+
+    topic_name: str
+    payload: bytes
+    retain: bool = False
+    user_properties: list[UserProperty] = []
+    message_expiry_interval_seconds: int | None = None
+    correlation_data: bytes | None = None
+    response_topic: str | None = None
+    payload_format: Literal["0", "1"] | None = None
+    content_type: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How much of the spool it takes."""
+        return len(self.payload) + len(self.topic_name) + OVERHEAD_BYTES
+
+
+class Spooled(msgspec.Struct, frozen=True):
+    """A message that waits; `number` tells it from all others and grows."""
+
+    number: int
+    qos: int
+    message: Message
+
+
+class SpoolFullError(errors.NucleusError):
+    """No message that may be lost is left to make way for a further one."""
+
+
+class Spool:
+    """The queue. `put` is for publishers, the rest for the link."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        limit: int = MAX_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._db = db
+        self._limit = limit
+        self._clock = clock
+        self._pending: list[tuple[Message, int, asyncio.Future[None]]] = []
+        self.dropped = 0
+        """Messages of QoS 0 that had to make way."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when messages have come."""
+        db.execute(_TABLE)
+        ((used,),) = db.rows("SELECT total(size) FROM spool")
+        self._used = int(used)
+
+    @property
+    def used(self) -> int:
+        """Bytes that wait."""
+        return self._used
+
+    async def put(self, message: Message, qos: int) -> None:
+        """Return when the message is on disk. Raises SpoolFullError or StoreError."""
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        if not self._pending:
+            # All that arrive in this round share one transaction, hence one sync of the disk.
+            loop.call_soon(self._write)
+        self._pending.append((message, qos, written))
+        await written
+
+    def oldest(self, most: int) -> Sequence[Spooled]:
+        """Return the first messages in the order in which they came; expired ones go."""
+        expired = self._db.rows("SELECT number FROM spool WHERE expires <= ?", self._clock())
+        self.remove([number for (number,) in expired])
+        rows = self._db.rows("SELECT number, qos, message FROM spool ORDER BY number LIMIT ?", most)
+        return [
+            Spooled(number, qos, msgspec.json.decode(text, type=Message))
+            for number, qos, text in rows
+        ]
+
+    def remove(self, numbers: Collection[int]) -> None:
+        """Forget messages that have been delivered."""
+        if numbers:
+            with self._db.transaction():
+                for number in numbers:
+                    self._db.execute("DELETE FROM spool WHERE number = ?", number)
+            self._count()
+
+    def _write(self) -> None:
+        pending, self._pending = self._pending, []
+        outcomes: list[errors.NucleusError | None] = []
+        try:
+            with self._db.transaction():
+                outcomes = [self._store(message, qos) for message, qos, _ in pending]
+        except errors.StoreError as error:
+            outcomes = [error] * len(pending)
+            self._count()
+        for (_, _, written), outcome in zip(pending, outcomes, strict=True):
+            if not written.done():
+                if outcome is None:
+                    written.set_result(None)
+                else:
+                    written.set_exception(outcome)
+        self.changed()
+
+    def _store(self, message: Message, qos: int) -> SpoolFullError | None:
+        if self._used + message.size > self._limit and not self._make_room(message.size):
+            return SpoolFullError(
+                f"cannot queue the message: {self._used} of {self._limit} bytes wait for AWS IoT "
+                "Core already; connect the device or publish less"
+            )
+        expiry = message.message_expiry_interval_seconds
+        self._db.execute(
+            "INSERT INTO spool (qos, size, expires, message) VALUES (?, ?, ?, ?)",
+            qos,
+            message.size,
+            None if expiry is None else self._clock() + expiry,
+            msgspec.json.encode(message),
+        )
+        self._used += message.size
+        return None
+
+    def _make_room(self, size: int) -> bool:
+        rows = self._db.rows("SELECT number, size FROM spool WHERE qos = 0 ORDER BY number")
+        going: list[int] = []
+        free = self._limit - self._used
+        for number, freed in rows:
+            if free >= size:
+                break
+            going.append(number)
+            free += freed
+        if free < size:
+            return False
+        for number in going:
+            self._db.execute("DELETE FROM spool WHERE number = ?", number)
+        self._used = self._limit - free
+        if not self.dropped:
+            log.warning("Messages of QoS 0 dropped, the spool is full", limit=self._limit)
+        self.dropped += len(going)
+        return True
+
+    def _count(self) -> None:
+        ((used,),) = self._db.rows("SELECT total(size) FROM spool")
+        self._used = int(used)
