@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMPONENT, OTHER = conftest.COMPONENT, conftest.OTHER
 DEPLOYMENT = "0b4a4c9e-0000-4000-8000-000000000000"
 LONG = 30.0
-PROPOSED = {COMPONENT: {"rate": 6}, OTHER: {"Exposure": "manual"}}
+PROPOSED: dict[str, dict[str, Any]] = {COMPONENT: {"rate": 6}, OTHER: {"Exposure": "manual"}}
 
 Asking = concurrent.futures.Future[Any]
 
