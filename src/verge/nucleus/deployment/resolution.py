@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from verge.nucleus.deployment import failures
-from verge.recipe import graph, versions
+from verge.recipe import errors, graph, versions
 
 Version = versions.Version
+
+MAX_STEPS = 100_000
+"""Decisions after which a search is given up; a real fleet needs about one for each component."""
 
 
 @dataclass(frozen=True)
@@ -39,82 +43,176 @@ class Request:
 def resolve(request: Request) -> dict[str, Version]:
     """Return the version of every component that the roots need, themselves included.
 
-    Raises DeploymentError if requesters disagree or a component is not at hand, naming both
-    sides, and DependencyCycleError.
+    The active version is preferred, then the highest; a choice that leads nowhere is taken back,
+    so a solution is found whenever there is one. Raises DeploymentError if there is none, naming
+    who asks for what, and DependencyCycleError.
     """
-    chosen: dict[str, Candidate] = {}
-    known: dict[str, dict[Version, Candidate]] = {}
+    return _Search(request).run()
 
-    def candidates(name: str) -> dict[Version, Candidate]:
-        if name not in known:
-            known[name] = {one.version: one for one in request.candidates(name)}
-        return known[name]
 
-    # A choice can withdraw earlier requirements or bring new ones, so look until nothing moves.
-    for _ in range(1000):
-        requirements = _requirements(request, chosen)
-        chosen_now = {name: chosen[name] for name in requirements if name in chosen}
-        for name, requesters in requirements.items():
-            choice = _choose(request, name, requesters, candidates(name))
-            if choice and chosen_now.get(name) != choice:
-                chosen = {**chosen_now, name: choice}
-                break
+@dataclass
+class _Decision:
+    """A component, the versions that are left to try and who narrowed them down."""
+
+    name: str
+    options: list[Candidate | None]
+    """Best last; None stands for a component that the nucleus is itself."""
+    blamed: set[str]
+    added: list[tuple[str, str]] = field(default_factory=list)
+    """The requirements that the present choice brought: component and requester."""
+    queued: int = 0
+    """How many components were known before the present choice."""
+
+
+class _Search:
+    """Decides one component after the other, in the order in which they become known.
+
+    A dead end goes back to the latest decision that had a part in it, over all that had not.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._chosen: dict[str, Candidate | None] = {}
+        self._wanted: dict[str, dict[str, str]] = {}
+        self._queue: list[str] = []
+        self._known: dict[str, dict[Version, Candidate]] = {}
+        self._decisions: list[_Decision] = []
+        self._first_error: Exception | None = None
+        for group, roots in request.roots.items():
+            for name, requirement in roots.items():
+                self._want(name, f"group {group}", requirement)
+
+    def run(self) -> dict[str, Version]:
+        for _ in range(MAX_STEPS):
+            if len(self._decisions) == len(self._queue):
+                blamed = self._find_cycle()
+                if not blamed:
+                    return {name: one.version for name, one in self._chosen.items() if one}
+                self._go_back(blamed)
+                continue
+            decision = self._open(self._queue[len(self._decisions)])
+            self._decisions.append(decision)
+            if not self._advance(decision):
+                self._decisions.pop()
+                self._go_back(decision.blamed)
+        raise failures.DeploymentError(
+            f"cannot settle on versions within {MAX_STEPS} attempts: too many requirements "
+            "contradict one another; pin more of the components",
+            "NO_AVAILABLE_COMPONENT_VERSION",
+            "DEPENDENCY_ERROR",
+        )
+
+    def _want(self, name: str, requester: str, requirement: str) -> None:
+        if name not in self._wanted:
+            self._wanted[name] = {}
+            self._queue.append(name)
+        self._wanted[name][requester] = requirement
+
+    def _open(self, name: str) -> _Decision:
+        requesters = self._wanted[name]
+        options: list[Candidate | None]
+        if name in self._request.built_in:
+            version = self._request.built_in[name]
+            options = [None] if _allows_all(requesters, version) else []
+            at_hand: Collection[Version] = [version]
         else:
-            dependencies = {name: tuple(one.dependencies) for name, one in chosen_now.items()}
-            graph.order_components(dependencies, provided=request.built_in)
-            return {name: one.version for name, one in chosen_now.items()}
-    raise failures.DeploymentError(
-        "cannot settle on versions: the components' requirements contradict one another in a "
-        "circle; pin more of them",
-        "NO_AVAILABLE_COMPONENT_VERSION",
-        "DEPENDENCY_ERROR",
-    )
+            found = self._candidates(name)
+            active = self._request.active.get(name)
+            fitting = [one for version, one in found.items() if _allows_all(requesters, version)]
+            options = [*sorted(fitting, key=lambda one: (one.version == active, one.version))]
+            at_hand = found
+        if not options:
+            self._note(_conflict(name, requesters, at_hand))
+        return _Decision(name, options, set(map(_component_of, requesters)))
 
+    def _candidates(self, name: str) -> dict[Version, Candidate]:
+        if name not in self._known:
+            self._known[name] = {one.version: one for one in self._request.candidates(name)}
+        return self._known[name]
 
-def _requirements(request: Request, chosen: Mapping[str, Candidate]) -> dict[str, dict[str, str]]:
-    """Return component → requester → range, breadth first from the roots."""
-    found: dict[str, dict[str, str]] = {}
-    for group, roots in request.roots.items():
-        for name, requirement in roots.items():
-            found.setdefault(name, {})[f"group {group}"] = requirement
-    pending = list(found)
-    done: set[str] = set()
-    while pending:
-        name = pending.pop(0)
-        if name in done or name not in chosen:
-            continue
-        done.add(name)
-        requester = f"{name} {chosen[name].version}"
-        for dependency, requirement in chosen[name].dependencies.items():
-            found.setdefault(dependency, {})[requester] = requirement
-            pending.append(dependency)
-    return found
+    def _advance(self, decision: _Decision) -> bool:
+        """Take the next version that fits those already chosen; return whether there is one."""
+        while decision.options:
+            option = decision.options.pop()
+            hindered = self._hindered_by(decision.name, option)
+            if hindered is None:
+                self._take(decision, option)
+                return True
+            decision.blamed.add(hindered)
+        return False
 
-
-def _choose(
-    request: Request,
-    name: str,
-    requesters: Mapping[str, str],
-    at_hand: Mapping[Version, Candidate],
-) -> Candidate | None:
-    if name in request.built_in:
-        if not _allows_all(requesters, request.built_in[name]):
-            raise _conflict(name, requesters, [request.built_in[name]])
+    def _hindered_by(self, name: str, option: Candidate | None) -> str | None:
+        for dependency, requirement in (option.dependencies if option else {}).items():
+            if dependency == name or dependency not in self._chosen:
+                continue
+            other = self._chosen[dependency]
+            version = other.version if other else self._request.built_in[dependency]
+            if not _parse(requirement).allows(version):
+                requesters = {**self._wanted[dependency], _requester(name, option): requirement}
+                at_hand = self._candidates(dependency) if other else [version]
+                self._note(_conflict(dependency, requesters, at_hand))
+                return dependency
         return None
-    active = request.active.get(name)
-    if active is not None and active in at_hand and _allows_all(requesters, active):
-        return at_hand[active]
-    fitting = [version for version in at_hand if _allows_all(requesters, version)]
-    if not fitting:
-        raise _conflict(name, requesters, at_hand)
-    return at_hand[max(fitting)]
+
+    def _take(self, decision: _Decision, option: Candidate | None) -> None:
+        self._chosen[decision.name] = option
+        decision.queued = len(self._queue)
+        decision.added = []
+        for dependency, requirement in (option.dependencies if option else {}).items():
+            requester = _requester(decision.name, option)
+            self._want(dependency, requester, requirement)
+            decision.added.append((dependency, requester))
+
+    def _take_back(self, decision: _Decision) -> None:
+        del self._chosen[decision.name]
+        for dependency, requester in decision.added:
+            del self._wanted[dependency][requester]
+        for name in self._queue[decision.queued :]:
+            del self._wanted[name]
+        del self._queue[decision.queued :]
+
+    def _go_back(self, blamed: set[str]) -> None:
+        """Change the latest decision that is blamed. Raises the first error if there is none."""
+        while self._decisions:
+            decision = self._decisions[-1]
+            self._take_back(decision)
+            if decision.name in blamed:
+                decision.blamed |= blamed - {decision.name}
+                if self._advance(decision):
+                    return
+                blamed = decision.blamed
+            self._decisions.pop()
+        assert self._first_error  # noqa: S101 - every dead end notes one
+        raise self._first_error
+
+    def _find_cycle(self) -> set[str]:
+        dependencies = {name: tuple(one.dependencies) for name, one in self._chosen.items() if one}
+        try:
+            graph.order_components(dependencies, provided=self._request.built_in)
+        except errors.DependencyCycleError as error:
+            self._note(error)
+            return set(self._chosen)
+        return set()
+
+    def _note(self, error: Exception) -> None:
+        self._first_error = self._first_error or error
+
+
+def _requester(name: str, option: Candidate | None) -> str:
+    return f"{name} {option.version}" if option else name
+
+
+def _component_of(requester: str) -> str:
+    return requester.split(" ", 1)[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse(requirement: str) -> versions.Requirement:
+    return versions.Requirement.parse(requirement)
 
 
 def _allows_all(requesters: Mapping[str, str], version: Version) -> bool:
-    return all(
-        versions.Requirement.parse(requirement).allows(version)
-        for requirement in requesters.values()
-    )
+    return all(_parse(requirement).allows(version) for requirement in requesters.values())
 
 
 def _conflict(

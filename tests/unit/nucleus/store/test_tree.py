@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -137,3 +138,45 @@ def test_text_that_is_no_pointer_is_refused() -> None:
     """A pointer begins with a slash."""
     with pytest.raises(ValueError, match="should begin with /"):
         tree.parse_pointer("topic")
+
+
+WRITES = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from("abc"), min_size=2, max_size=2),
+        st.one_of(st.integers(), st.lists(st.integers()), st.none()),
+    ),
+    max_size=8,
+)
+
+
+@given(WRITES, st.randoms())
+def test_order_of_writes_does_not_matter(
+    writes: list[tuple[list[str], object]], random: Random
+) -> None:
+    """In whatever order writes arrive, every leaf ends with the value that was written last."""
+    timed = [(path, value, 10.0 + number) for number, (path, value) in enumerate(writes)]
+    shuffled = random.sample(timed, len(timed))
+    written: tree.Tree = {}
+    for (first, second), value, timestamp in shuffled:
+        written = tree.merge(written, {first: {second: value}}, timestamp)
+    latest = {tuple(path): value for path, value, _ in timed}
+    assert {path: leaf.value for path, leaf in tree.leaves(written)} == latest
+
+
+@given(WRITES, WRITES)
+def test_defaults_are_found_again(
+    defaults: list[tuple[list[str], object]], writes: list[tuple[list[str], object]]
+) -> None:
+    """What `fill` adds is what `written` leaves out, and it changes nothing that was written."""
+    given: dict[str, dict[str, object]] = {}
+    for (first, second), value in defaults:
+        given.setdefault(first, {})[second] = value
+    mine: tree.Tree = {}
+    for number, ((first, second), value) in enumerate(writes):
+        mine = tree.merge(mine, {first: {second: value}}, 10.0 + number)
+    filled = tree.fill(mine, given)
+    assert tree.written(filled) == mine
+    assert {path for path, _ in tree.leaves(filled)} == {
+        *(path for path, _ in tree.leaves(mine)),
+        *((first, second) for first, below in given.items() for second in below),
+    }
