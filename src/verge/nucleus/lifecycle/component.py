@@ -230,6 +230,8 @@ class Component:
             self._begin_stop()
 
     def _end_of_shutdown(self, failure: failures.Failure | None) -> None:
+        if self._ending:
+            return  # it took too long, which is known, and now was ended for that
         if failure:
             self._shutdown_failed = True
             if self.state is State.STOPPING:

@@ -223,6 +223,18 @@ def test_failed_shutdown_is_an_error_on_the_way() -> None:
     assert around.history[-3:] == [State.STOPPING, State.ERRORED, State.FINISHED]
 
 
+def test_shutdown_that_took_too_long_stays_a_timeout() -> None:
+    """The end of a shutdown that was cut short does not hide why."""
+    around = running(Step.SHUTDOWN)
+    around.machine.stop()
+    timeout = failures.Failure(StatusCode.SHUTDOWN_TIMEOUT, "shutdown did not end")
+    around.machine.timed_out(Step.SHUTDOWN, timeout)
+    around.machine.exited(Step.SHUTDOWN, ERROR)
+    assert around.machine.code is StatusCode.SHUTDOWN_TIMEOUT
+    around.finish_ending()
+    assert around.state() is State.FINISHED
+
+
 def test_new_definition_is_adopted_between_runs() -> None:
     """A definition changes only when nothing of the former one runs."""
     around = running(Step.INSTALL)
