@@ -37,6 +37,13 @@ options:
     description: Directory of artifacts on the device, as C(<component>/<version>/<file>).
     type: path
     required: true
+  record:
+    description:
+      - File on the device that remembers the configuration declared last. What was declared then
+        and is not any more goes back to the component's default; values that a component set
+        itself are left alone.
+    type: path
+    default: /var/lib/verge/deployment.json
   planned_recipes:
     description: Recipes by file name, used instead of C(recipe_directory) in check mode.
     type: dict
@@ -146,16 +153,62 @@ def find_dropped(listed: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     )
 
 
-def configuration_updates(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration updates as `--update-config` reads them (contract 3.9)."""
+def declared_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration that is declared for each component."""
+    return {
+        name: ((wish or {}).get("configuration") or {}).get("merge") or {}
+        for name, wish in wanted.items()
+    }
+
+
+def leaf_pointers(value: Any, pointer: str = "") -> set[str]:
+    """Return the JSON pointers of all values that are no object, or an empty one."""
+    if not isinstance(value, dict) or not value:
+        return {pointer} if pointer else set()
+    return {
+        leaf
+        for key, item in value.items()
+        for leaf in leaf_pointers(
+            item, pointer + "/" + str(key).replace("~", "~0").replace("/", "~1")
+        )
+    }
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Return what was declared last, by component; nothing if that is not known."""
+    try:
+        declared = json.loads(file.read_text(encoding="utf-8"))["declared"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return declared if isinstance(declared, dict) else {}
+
+
+def write_record(file: Path, declared: Mapping[str, Any]) -> None:
+    """Remember what is declared now, in one step."""
+    text = json.dumps({"declared": declared}, sort_keys=True)
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return
+    partial = file.with_name(f".{file.name}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
+
+
+def configuration_updates(wanted: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration updates as `--update-config` reads them (contract 3.9).
+
+    What was declared formerly and is not any more is reset.
+    """
     updates: dict[str, Any] = {}
+    declared = declared_values(wanted)
     for name, wish in wanted.items():
         configuration = (wish or {}).get("configuration") or {}
+        withdrawn = leaf_pointers(former.get(name)) - leaf_pointers(declared[name])
         update = {
-            key.upper(): configuration[key] for key in ("merge", "reset") if configuration.get(key)
+            "MERGE": declared[name],
+            "RESET": [*(configuration.get("reset") or []), *sorted(withdrawn)],
         }
-        if update:
-            updates[name] = update
+        if any(update.values()):
+            updates[name] = {key: value for key, value in update.items() if value}
     return updates
 
 
@@ -225,7 +278,7 @@ def bring_about(module: AnsibleModule, scratch: Path) -> dict[str, Any]:
         params["recipe_directory"] = str(recipes)
         # A check sends no artifacts; the recipes state their digests.
         params["artifact_directory"] = ""
-    updates = configuration_updates(wanted)
+    updates = configuration_updates(wanted, read_record(Path(params["record"])))
     file = scratch / "updates.json"
     if updates:
         file.write_text(json.dumps(updates), encoding="utf-8")
@@ -243,6 +296,7 @@ def main() -> None:
             "components": {"type": "dict", "required": True},
             "recipe_directory": {"type": "path", "required": True},
             "artifact_directory": {"type": "path", "required": True},
+            "record": {"type": "path", "default": "/var/lib/verge/deployment.json"},
             "planned_recipes": {"type": "dict", "default": {}},
             "failure_handling_policy": {
                 "type": "str",
@@ -272,6 +326,8 @@ def main() -> None:
     if result["status"] not in {"SUCCEEDED", "UNCHANGED", "PLANNED"}:
         # The message tells all; the rest would only push it off the screen.
         module.fail_json(msg=explain_failure(device, outcome), status=result["status"])
+    if not module.check_mode:
+        write_record(Path(module.params["record"]), declared_values(module.params["components"]))
     module.exit_json(diff=describe_changes(result["changes"]), **result)
 
 

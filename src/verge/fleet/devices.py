@@ -129,7 +129,8 @@ def drop_picture(where: project.Project, device: inventory.Device, picture: Path
         raise DeviceError(
             device.name,
             f"no result for {picture.name} within {RESULT_PATIENCE:.0f} s",
-            f"./inv status shows what runs; ./inv logs --device {device.name} says why; "
+            f"./inv status shows what runs; ./inv logs verge.FileSystemMonitor --device "
+            f"{device.name} says whether it was seen; "
             "the monitor takes only names that match its patterns",
         )
     if done.returncode:

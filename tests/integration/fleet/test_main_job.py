@@ -255,6 +255,22 @@ def test_check_tells_what_would_happen(fleet: Checkout) -> None:
     assert fleet.inv("status", "--json") == before
 
 
+def test_value_takes_effect_live_and_goes_back(fleet: Checkout) -> None:
+    """A threshold that is declared takes effect; when it is not declared any more, it goes back."""
+    wanted = fleet.root / "inventory/local/group_vars/inspection_line/deployment.yml"
+    former = wanted.read_text(encoding="utf-8")
+    declared = former.replace('annotate: "true"', 'annotate: "true"\n        scoreThreshold: "0.9"')
+    wanted.write_text(declared, encoding="utf-8")
+    try:
+        fleet.inv("deploy", "--device", "press-01")
+    finally:
+        wanted.write_text(former, encoding="utf-8")
+    cat = ("pictures/chelsea.png", "--device", "press-01")
+    assert _labels(fleet, *cat) == {"press-01": set()}
+    fleet.inv("deploy", "--device", "press-01")
+    assert _labels(fleet, *cat) == {"press-01": {"cat"}}
+
+
 def test_crashing_version_is_rolled_back(fleet: Checkout) -> None:
     """A version that crashes at start is rolled back, and the former one detects again."""
     main = next((fleet.root / "components/verge.OnnxObjectDetection/src").rglob("main.py"))

@@ -65,6 +65,7 @@ class Device:
             "components": {},
             "recipe_directory": str(self.folder / "recipes"),
             "artifact_directory": str(self.folder / "artifacts"),
+            "record": str(self.folder / "deployment.json"),
             "root": "/root/of/nucleus",
             "command": str(self.command),
             "_ansible_check_mode": check,
@@ -131,6 +132,35 @@ def test_wishes_become_one_deployment(device: Device) -> None:
     assert _option(arguments, "--artifact-dir") == [str(device.folder / "artifacts")]
     assert deploying["updates"] == {"b": {"MERGE": {"n": 1}, "RESET": ["/m"]}}
     assert "--dry-run" not in arguments
+
+
+def test_what_is_not_declared_any_more_goes_back(device: Device) -> None:
+    """A value that was declared once and is not any more is reset, and only that."""
+    first = {"b": {"configuration": {"merge": {"a/b": {"c": 1, "d": [2]}, "e": 3}}}, "c": {}}
+    device.deploy(components=first)
+    second = {"b": {"configuration": {"merge": {"e": 4}, "reset": ["/m"]}}, "c": {}}
+    device.deploy(check=True, components=second)
+    device.deploy(components=second)
+    device.deploy(components=second)
+    asked = [item["updates"] for item in device.asked() if item["arguments"][0] == "deploy"]
+    changed = {"b": {"MERGE": {"e": 4}, "RESET": ["/m", "/a~1b/c", "/a~1b/d"]}}
+    assert asked == [
+        {"b": {"MERGE": first["b"]["configuration"]["merge"]}},
+        changed,
+        changed,
+        {"b": {"MERGE": {"e": 4}, "RESET": ["/m"]}},
+    ]
+
+
+def test_failed_deployment_leaves_the_record(device: Device) -> None:
+    """After a failure the device still knows what was declared before."""
+    device.deploy(components={"b": {"configuration": {"merge": {"e": 3}}}})
+    good = (device.folder / "deploy.json").read_text()
+    device.answer("deploy", {"status": "FAILED", "failure_cause": "no voice"}, code=1)
+    device.deploy(components={"b": {}})
+    (device.folder / "deploy.json").write_text(good)
+    device.deploy(components={"b": {}})
+    assert device.asked()[-1]["updates"] == {"b": {"RESET": ["/e"]}}
 
 
 def test_nothing_to_change_is_no_change(device: Device) -> None:
