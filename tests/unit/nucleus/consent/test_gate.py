@@ -1,0 +1,101 @@
+"""What components have a say in before a deployment is activated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from verge.nucleus.consent import gate
+from verge.nucleus.deployment import failures
+from verge.nucleus.ipc import host
+from verge.nucleus.store import state, tree
+
+NAME = "com.example.Press"
+DEPLOYMENT = "d"
+
+Told = list[host.PreUpdate | host.PostUpdate]
+
+
+def device(version: str = "1.0.0", **configuration: Any) -> state.DeviceState:
+    installed = state.Installed(name=NAME, version=version, recipe_text="")
+    return state.DeviceState(
+        components={NAME: installed}, configuration={NAME: tree.build(configuration, 1.0)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(device(rate=5), device(rate=6), {NAME: {"rate": 6}}, id="changed"),
+        pytest.param(device(rate=5), device(rate=5), {}, id="same"),
+        pytest.param(device(rate=5), device("1.1.0", rate=6), {}, id="other version"),
+        pytest.param(state.DeviceState(), device(rate=6), {}, id="new component"),
+        pytest.param(device(rate=5), state.DeviceState(), {}, id="removed component"),
+        pytest.param(device(a=1), device(a=1, b=2), {NAME: {"a": 1, "b": 2}}, id="whole"),
+    ],
+)
+def test_proposals(
+    before: state.DeviceState, after: state.DeviceState, expected: Mapping[str, Any]
+) -> None:
+    """Only components that keep their version and get another configuration are asked."""
+    assert gate.proposals(before, after) == expected
+
+
+async def test_rejection_is_a_reason_for_failure() -> None:
+    """A rejection has the code that Greengrass reports."""
+    one = gate.Gate()
+    one.validation.subscribe(
+        NAME, lambda d, _: one.validation.report(NAME, d, accepted=False, message="no")
+    )
+    with pytest.raises(failures.DeploymentError, match="rejects it: no") as refused:
+        await one.open(DEPLOYMENT, device(rate=5), device(rate=6))
+    assert refused.value.code == "COMPONENT_CONFIGURATION_NOT_VALID"
+
+
+async def test_local_deployments_notify_nobody() -> None:
+    """Without a limit for updates, subscribers hear of neither begin nor end (contract 3.7)."""
+    one = gate.Gate()
+    told: Told = []
+    one.updates.subscribe(NAME, told.append)
+    await one.open(DEPLOYMENT, device(rate=5), device(rate=6))
+    one.close(DEPLOYMENT)
+    assert told == []
+
+
+async def test_subscribers_are_told_of_begin_and_end() -> None:
+    """With a limit, all are asked before and told after; silence is consent."""
+    one = gate.Gate()
+    told: Told = []
+    one.updates.subscribe(NAME, told.append)
+    policy = gate.Policy(update_limit=0.01)
+    await one.open(DEPLOYMENT, device(), device(), policy, restarting=True)
+    one.close("another")
+    one.close(DEPLOYMENT)
+    one.close(DEPLOYMENT)
+    assert told == [host.PreUpdate(DEPLOYMENT, restarting=True), host.PostUpdate(DEPLOYMENT)]
+
+
+async def test_withdrawn_deployment_ends_its_wait() -> None:
+    """A cancelled deployment waits for nobody, and who was asked learns of the end."""
+    one = gate.Gate()
+    told: Told = []
+    asked = asyncio.Event()
+
+    def tell(event: host.PreUpdate | host.PostUpdate) -> None:
+        told.append(event)
+        asked.set()
+
+    one.updates.subscribe(NAME, tell)
+    opening = asyncio.ensure_future(
+        one.open(DEPLOYMENT, device(), device(), gate.Policy(update_limit=60))
+    )
+    await asked.wait()
+    one.withdraw("another")
+    one.withdraw(DEPLOYMENT)
+    async with asyncio.timeout(5):
+        await opening
+    one.close(DEPLOYMENT)
+    assert told[-1] == host.PostUpdate(DEPLOYMENT)
