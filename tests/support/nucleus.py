@@ -146,15 +146,7 @@ class NucleusProcess:
 
     async def cli(self, *arguments: str) -> Result:
         """Run `verge-nucleus` with these arguments."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "verge.nucleus",
-            *arguments,
-            env={**self.environment, "GGC_ROOT_PATH": str(self.root)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        process = await self.start_process(*arguments)
         try:
             async with asyncio.timeout(PATIENCE):
                 out, err = await process.communicate()
@@ -164,6 +156,18 @@ class NucleusProcess:
             raise AssertionError(f"no end of {arguments}: {err!r}\n{self.log()}") from None
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
+
+    async def start_process(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start `verge-nucleus` with these arguments; the test ends it."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "verge.nucleus",
+            *arguments,
+            env={**self.environment, "GGC_ROOT_PATH": str(self.root)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
 
     def start_cli(self, *arguments: str) -> asyncio.Task[Result]:
         """Run a command beside the test; it ends with the test at the latest."""

@@ -127,7 +127,7 @@ class Writer:
             }
             text = json.dumps(document, ensure_ascii=False)
         else:
-            text = _render_text(now, level, logger, message, kind, thread, fields or {})
+            text = render_text(now, level, logger, message, kind, thread, fields or {})
             if cause:
                 text += "\n" + cause
         self._file.write(text.encode("utf-8", "replace") + b"\n")
@@ -137,7 +137,7 @@ class Writer:
         self._file.close()
 
 
-def _render_text(
+def render_text(
     now: float,
     level: str,
     logger: str,
@@ -146,6 +146,7 @@ def _render_text(
     thread: str,
     fields: Mapping[str, Any],
 ) -> str:
+    """Return one event as a line of text (contract 2.11)."""
     instant = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
     parts = [part for part in (kind, message) if part]
     text = f"{instant.replace('+00:00', 'Z')} [{level}] ({thread}) {logger}: {'. '.join(parts)}."

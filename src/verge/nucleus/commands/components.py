@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,19 +56,67 @@ def _row(component: Mapping[str, Any], name_width: int, version_width: int) -> s
     return f"{text}  {component['status_reason']}".rstrip()
 
 
+def show_all(arguments: argparse.Namespace) -> int:
+    """Print all components as `greengrass-cli component list` does."""
+    with connection.connect(arguments.root) as nucleus:
+        components = fetch(nucleus)
+    if arguments.json:
+        print(json.dumps({"components": components}))
+        return 0
+    print("Components currently running in Greengrass:")
+    for component in components:
+        _print_block(component)
+    return 0
+
+
+def details(arguments: argparse.Namespace) -> int:
+    """Print one component as `greengrass-cli component details` does."""
+    with connection.connect(arguments.root) as nucleus:
+        nucleus.call("GetComponentDetails", {"componentName": arguments.name}, TIMEOUT)
+        (component,) = (c for c in fetch(nucleus) if c["name"] == arguments.name)
+    if arguments.json:
+        print(json.dumps(component))
+    else:
+        _print_block(component)
+    return 0
+
+
+def _print_block(component: Mapping[str, Any]) -> None:
+    print(f"Component Name: {component['name']}")
+    print(f"    Version: {component['version']}")
+    print(f"    State: {component['state']}")
+    print(f"    Configuration: {json.dumps(component['configuration'], ensure_ascii=False)}")
+
+
 def restart(arguments: argparse.Namespace) -> int:
-    """Restart a component."""
+    """Restart components."""
     return _act(arguments, "RestartComponent", "restartStatus", "restart")
 
 
 def stop(arguments: argparse.Namespace) -> int:
-    """Stop a component."""
+    """Stop components."""
     return _act(arguments, "StopComponent", "stopStatus", "stop")
 
 
 def _act(arguments: argparse.Namespace, operation: str, status: str, verb: str) -> int:
+    listed = [*arguments.names, *arguments.listed]
+    names = [name for text in listed for name in re.split("[,&]", text) if name]
+    if not names:
+        raise connection.CommandError(f"cannot {verb} a component: name one")
+    outcomes: dict[str, str] = {}
     with connection.connect(arguments.root) as nucleus:
-        answer = nucleus.call(operation, {"componentName": arguments.name}, TIMEOUT)
-    if answer[status] != "SUCCEEDED":
-        raise connection.CommandError(answer.get("message") or f"cannot {verb} {arguments.name}")
+        for name in names:
+            try:
+                answer = nucleus.call(operation, {"componentName": name}, TIMEOUT)
+                failed = answer[status] != "SUCCEEDED"
+                reason = answer.get("message") or f"cannot {verb} {name}"
+            except client.IpcConnectionError:
+                raise
+            except client.IpcError as error:
+                failed, reason = True, str(error)
+            outcomes[name] = reason if failed else ""
+    if arguments.json:
+        print(json.dumps({"components": {n: r or "SUCCEEDED" for n, r in outcomes.items()}}))
+    if reasons := [reason for reason in outcomes.values() if reason]:
+        raise connection.CommandError("; ".join(reasons))
     return 0

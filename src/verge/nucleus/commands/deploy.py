@@ -9,8 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from verge.nucleus.commands import components, connection, deployments
+from verge.nucleus import paths
+from verge.nucleus.commands import components, connection
 from verge.nucleus.ipc import client
+
+TIMEOUT = 30.0
+"""Seconds to wait for one answer of the nucleus."""
 
 POLL = 0.1
 """Seconds between two looks at a deployment that is under way."""
@@ -66,12 +70,15 @@ def build_request(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.group:
         request["groupName"] = arguments.group
     if arguments.update_config:
-        request["componentToConfiguration"] = _load_configuration(arguments.update_config)
+        request["componentToConfiguration"] = load_document(
+            "--update-config", arguments.update_config
+        )
     return request
 
 
-def _load_configuration(text: str) -> dict[str, Any]:
-    source = "--update-config"
+def load_document(option: str, text: str) -> dict[str, dict[str, Any]]:
+    """Return a map of components to maps, from JSON text or a file. Raises CommandError."""
+    source = option
     try:
         if not text.lstrip().startswith("{"):
             source = text
@@ -84,10 +91,35 @@ def _load_configuration(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise connection.CommandError(f"cannot read {source} as JSON: {error}") from None
     if not isinstance(document, dict) or not all(isinstance(v, dict) for v in document.values()):
-        raise connection.CommandError(
-            f'cannot use {source}: it should be {{"NAME": {{"MERGE": {{...}}, "RESET": [...]}}}}'
-        )
+        example = '{"memory": 102400, "cpus": 0.5}'
+        if option == "--update-config":
+            example = '{"MERGE": {...}, "RESET": [...]}'
+        raise connection.CommandError(f'cannot use {source}: it should be {{"NAME": {example}}}')
     return document
+
+
+def describe(deployment: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Return a deployment in the words of the command line, with the log lines of what failed."""
+    details = deployment.get("deploymentStatusDetails") or {}
+    return {
+        "deployment_id": deployment["deploymentId"],
+        "created": deployment.get("createdOn"),
+        "status": deployment["status"],
+        "detailed_status": details.get("detailedDeploymentStatus"),
+        "failure_cause": details.get("deploymentFailureCause"),
+        "error_stack": details.get("deploymentErrorStack", []),
+        "error_types": details.get("deploymentErrorTypes", []),
+        "logs": _read_logs(root, deployment["deploymentId"]),
+    }
+
+
+def _read_logs(root: Path, identity: str) -> dict[str, list[str]]:
+    file = paths.Paths(root).deployments / identity / "deployment_metadata.json"
+    try:
+        logs: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))["logs"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return logs
 
 
 def _plan(nucleus: client.IpcClient, request: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +150,7 @@ def _report(changes: list[dict[str, Any]]) -> dict[str, Any]:
 def _carry_out(request: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
     with connection.connect(arguments.root) as nucleus:
-        answer = nucleus.call("CreateLocalDeployment", request, deployments.TIMEOUT)
+        answer = nucleus.call("CreateLocalDeployment", request, TIMEOUT)
     identity = answer["deploymentId"]
     _say(f"* Deployment {identity}")
     found = wait(arguments.root, identity, arguments.timeout)
@@ -126,10 +158,10 @@ def _carry_out(request: dict[str, Any], arguments: argparse.Namespace) -> dict[s
     if late:
         _say(f"* Not done within {arguments.timeout:g} s, giving it up")
         with connection.connect(arguments.root) as nucleus:
-            nucleus.call("CancelLocalDeployment", {"deploymentId": identity}, deployments.TIMEOUT)
+            nucleus.call("CancelLocalDeployment", {"deploymentId": identity}, TIMEOUT)
         found = wait(arguments.root, identity, GIVE_UP_TIMEOUT)
     _say(f"* {found['status']} after {time.monotonic() - began:.1f} s")
-    described = deployments.describe(found, arguments.root)
+    described = describe(found, arguments.root)
     if late and found["status"] != "SUCCEEDED":
         reason = f"not done within {arguments.timeout:g} s"
         described["failure_cause"] = "\n".join(
@@ -160,9 +192,7 @@ def wait(root: Path, identity: str, limit: float) -> dict[str, Any]:
 
 def _watch(nucleus: client.IpcClient, identity: str, end: float) -> dict[str, Any]:
     while True:
-        answer = nucleus.call(
-            "GetLocalDeploymentStatus", {"deploymentId": identity}, deployments.TIMEOUT
-        )
+        answer = nucleus.call("GetLocalDeploymentStatus", {"deploymentId": identity}, TIMEOUT)
         deployment: dict[str, Any] = answer["deployment"]
         if deployment["status"] in _ENDED or time.monotonic() >= end:
             return deployment

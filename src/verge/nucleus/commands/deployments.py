@@ -4,49 +4,51 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
-from verge.nucleus import paths
-from verge.nucleus.commands import connection
-
-TIMEOUT = 30.0
-"""Seconds to wait for one answer of the nucleus."""
-
-
-def describe(deployment: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Return a deployment in the words of the command line, with the log lines of what failed."""
-    details = deployment.get("deploymentStatusDetails") or {}
-    return {
-        "deployment_id": deployment["deploymentId"],
-        "created": deployment.get("createdOn"),
-        "status": deployment["status"],
-        "detailed_status": details.get("detailedDeploymentStatus"),
-        "failure_cause": details.get("deploymentFailureCause"),
-        "error_stack": details.get("deploymentErrorStack", []),
-        "logs": _read_logs(root, deployment["deploymentId"]),
-    }
-
-
-def _read_logs(root: Path, identity: str) -> dict[str, list[str]]:
-    file = paths.Paths(root).deployments / identity / "deployment_metadata.json"
-    try:
-        logs: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))["logs"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return logs
+from verge.nucleus.commands import connection, deploy
 
 
 def print_deployment(deployment: dict[str, Any]) -> None:
-    """Print one deployment."""
+    """Print one deployment as `greengrass-cli deployment status` does."""
     print(f"{deployment['deployment_id']}: {deployment['status']}")
-    for label, key in (("Created on", "created"), ("Detailed status", "detailed_status")):
-        if deployment.get(key):
-            print(f"{label}: {deployment[key]}")
-    if deployment["error_stack"]:
-        print(f"Error stack: {', '.join(deployment['error_stack'])}")
-    if deployment["failure_cause"]:
-        print(f"Failure cause: {deployment['failure_cause']}")
+    print(f"Created on: {deployment['created']}")
+    if deployment["status"] == "FAILED":
+        print(f"Detailed Status: {deployment['detailed_status']}")
+        print(f"Deployment Error Stack: {', '.join(deployment['error_stack'])}")
+        print(f"Deployment Error Types: {', '.join(deployment['error_types'])}")
+        print(f"Deployment Failure Cause: {deployment['failure_cause']}")
+
+
+def create(arguments: argparse.Namespace) -> int:
+    """Submit a deployment and print its id, without waiting for it."""
+    request = deploy.build_request(arguments)
+    if limits := run_with(arguments.run_with, arguments.system_limits):
+        request["componentToRunWithInfo"] = limits
+    with connection.connect(arguments.root) as nucleus:
+        answer = nucleus.call("CreateLocalDeployment", request, deploy.TIMEOUT)
+    if arguments.json:
+        print(json.dumps({"deployment_id": answer["deploymentId"]}))
+    else:
+        print(f"Local deployment submitted! Deployment Id: {answer['deploymentId']}")
+    return 0
+
+
+def run_with(users: list[str], limits: str | None) -> dict[str, dict[str, Any]]:
+    """Return users and limits by component. Raises CommandError."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in users:
+        name, _, setting = text.partition(":")
+        key, _, value = setting.partition("=")
+        if not (name and value and key.lower() in {"posixuser", "windowsuser"}):
+            raise connection.CommandError(
+                f"cannot use --runWith {text}: write COMPONENT:posixUser=USER[:GROUP]"
+            )
+        if key.lower() == "posixuser":
+            found.setdefault(name, {})["posixUser"] = value
+    for name, wanted in (deploy.load_document("--systemLimits", limits) if limits else {}).items():
+        found.setdefault(name, {})["systemResourceLimits"] = wanted
+    return found
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -54,16 +56,16 @@ def status(arguments: argparse.Namespace) -> int:
     with connection.connect(arguments.root) as nucleus:
         if arguments.id:
             answer = nucleus.call(
-                "GetLocalDeploymentStatus", {"deploymentId": arguments.id}, TIMEOUT
+                "GetLocalDeploymentStatus", {"deploymentId": arguments.id}, deploy.TIMEOUT
             )
             found = [answer["deployment"]]
         else:
-            found = nucleus.call("ListLocalDeployments", {}, TIMEOUT)["localDeployments"][:1]
+            found = nucleus.call("ListLocalDeployments", {}, deploy.TIMEOUT)["localDeployments"][:1]
     if not found:
         raise connection.CommandError(
             "cannot show a deployment: there has been none; see verge-nucleus deploy --help"
         )
-    deployment = describe(found[0], arguments.root)
+    deployment = deploy.describe(found[0], arguments.root)
     if arguments.json:
         print(json.dumps(deployment))
     else:
@@ -74,19 +76,38 @@ def status(arguments: argparse.Namespace) -> int:
 def list_all(arguments: argparse.Namespace) -> int:
     """List the deployments."""
     with connection.connect(arguments.root) as nucleus:
-        answer = nucleus.call("ListLocalDeployments", {}, TIMEOUT)
-    deployments = [describe(each, arguments.root) for each in answer["localDeployments"]]
+        answer = nucleus.call("ListLocalDeployments", {}, deploy.TIMEOUT)
+    deployments = [deploy.describe(each, arguments.root) for each in answer["localDeployments"]]
     if arguments.json:
         print(json.dumps({"deployments": deployments}))
     else:
         for each in deployments:
-            print(f"{each['deployment_id']}  {each['status']:<11}  {each['created']}")
+            print(f"Deployment ID: {each['deployment_id']}")
+            print(f"Created on: {each['created']}")
+            print(f"Status: {each['status']}")
     return 0
 
 
 def cancel(arguments: argparse.Namespace) -> int:
     """Give a deployment up."""
+    _need_id(arguments, "cancel")
     with connection.connect(arguments.root) as nucleus:
-        answer = nucleus.call("CancelLocalDeployment", {"deploymentId": arguments.id}, TIMEOUT)
-    print(answer["message"])
+        answer = nucleus.call(
+            "CancelLocalDeployment", {"deploymentId": arguments.id}, deploy.TIMEOUT
+        )
+    print(json.dumps({"message": answer["message"]}) if arguments.json else answer["message"])
     return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show the deployment that is named."""
+    _need_id(arguments, "show")
+    return status(arguments)
+
+
+def _need_id(arguments: argparse.Namespace, verb: str) -> None:
+    arguments.id = arguments.id or arguments.deployment_id
+    if not arguments.id:
+        raise connection.CommandError(
+            f"cannot {verb} a deployment: name it; verge-nucleus deployment list shows them"
+        )

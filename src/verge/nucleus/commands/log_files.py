@@ -1,0 +1,139 @@
+"""`verge-nucleus logs get`, `list-log-files` and `list-keywords`: searches JSON logs."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import heapq
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from verge.nucleus import paths
+from verge.nucleus.commands import connection, inotify, log_search
+
+KEYWORDS = {
+    "level": "$level=str",
+    "thread": "$thread=str",
+    "loggerName": "$loggerName=str",
+    "eventType": "$eventType=str",
+    "serviceName": "$serviceName=str",
+    "scriptName": "$scriptName=str",
+    "currentState": "$currentState=str",
+}
+_COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m", "FATAL": "\033[31m"}
+
+
+def get(arguments: argparse.Namespace) -> int:
+    """Print the wanted lines of JSON logs in the order of their times."""
+    if arguments.syslog:
+        raise connection.CommandError(
+            "cannot read the system's log; use journalctl --unit greengrass for it"
+        )
+    now = datetime.now(UTC)
+    query = log_search.parse_query(arguments.time_window, arguments.filter, now)
+    files = _files(arguments)
+    watcher = inotify.Watcher(modifications=True) if arguments.follow else None
+    for directory in {file.parent for file in files} if watcher else ():
+        watcher.watch(directory)  # type: ignore[union-attr]  # there is one
+    ends = {file: file.stat().st_size for file in files}
+    found = heapq.merge(
+        *(_read(file, 0, ends[file]) for file in files), key=lambda entry: entry.time
+    )
+    _print(_with_neighbours(found, query, arguments), arguments)
+    if watcher:
+        _follow(arguments, query, ends, watcher)
+    return 0
+
+
+def list_files(arguments: argparse.Namespace) -> int:
+    """Print the log files that there are."""
+    files = [str(file) for file in _files(arguments)]
+    print(json.dumps({"files": files}) if arguments.json else "\n".join(files))
+    return 0
+
+
+def list_keywords(arguments: argparse.Namespace) -> int:
+    """Print the fields that a filter may name."""
+    if arguments.json:
+        print(json.dumps({"keywords": list(KEYWORDS)}))
+    else:
+        print("Here is a list of suggested keywords for Greengrass log:")
+        print("\n".join(f"{key}={form}" for key, form in KEYWORDS.items()))
+    return 0
+
+
+def _files(arguments: argparse.Namespace) -> list[Path]:
+    named = [Path(name) for name in getattr(arguments, "log_file", [])]
+    directories = [Path(name) for name in arguments.log_dir]
+    if not named and not directories:
+        directories = [paths.Paths(arguments.root).logs]
+    for path in [*named, *directories]:
+        if not path.exists():
+            raise connection.CommandError(f"cannot read {path}: there is no such file or directory")
+    return [*named, *(file for each in directories for file in sorted(each.glob("*.log")))]
+
+
+def _read(file: Path, begin: int, end: int) -> Iterator[log_search.Entry]:
+    others = 0
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        while opened.tell() < end and (line := opened.readline()):
+            if entry := log_search.parse_line(line.decode("utf-8", "replace")):
+                yield entry
+            else:
+                others += 1
+    if others:
+        print(
+            f"{file}: {others} lines are not JSON and were left out; set logging.format to JSON",
+            file=sys.stderr,
+        )
+
+
+def _with_neighbours(
+    entries: Iterator[log_search.Entry], query: log_search.Query, arguments: argparse.Namespace
+) -> Iterator[log_search.Entry]:
+    """Yield what matches, with the asked number of lines before and after it."""
+    before: collections.deque[log_search.Entry] = collections.deque(maxlen=arguments.before)
+    after = 0
+    for entry in entries:
+        if query.matches(entry):
+            yield from before
+            before.clear()
+            yield entry
+            after = arguments.after
+        elif after:
+            after -= 1
+            yield entry
+        else:
+            before.append(entry)
+
+
+def _print(entries: Iterator[log_search.Entry], arguments: argparse.Namespace) -> None:
+    coloured = sys.stdout.isatty() and not arguments.no_color and "NO_COLOR" not in os.environ
+    for entry in entries:
+        if arguments.json or arguments.verbose:
+            print(json.dumps(entry.document, ensure_ascii=False))
+            continue
+        colour = _COLOURS.get(str(entry.document.get("level")), "") if coloured else ""
+        print(f"{colour}{entry}\033[0m" if colour else entry)
+    sys.stdout.flush()
+
+
+def _follow(
+    arguments: argparse.Namespace,
+    query: log_search.Query,
+    ends: dict[Path, int],
+    watcher: inotify.Watcher,
+) -> None:
+    open_ended = log_search.Query((), query.groups)  # a window ends, following goes on
+    while watcher.wait():
+        for file in _files(arguments):
+            size = file.stat().st_size
+            known = ends.get(file, 0)
+            begin = known if known <= size else 0  # it was set aside and begun anew
+            _print(_with_neighbours(_read(file, begin, size), open_ended, arguments), arguments)
+            ends[file] = size
