@@ -3,6 +3,7 @@
 # usage: remove_shared.sh PREFIX
 set -eu
 prefix=$1
+command -v podman >/dev/null || exit 0
 if [ -n "$(podman container ls --all --quiet --filter "network=$prefix")" ]; then exit 0; fi
 echo "last device is gone"
 if podman network exists "$prefix"; then
