@@ -156,6 +156,9 @@ class MemoryComponents:
         self.states: dict[str, str] = {}
         self.stuck = asyncio.Event()
         """Set: restarting `stuck` ends."""
+        self.paused: set[str] = set()
+        self.freezes = True
+        """Whether the host allows to pause."""
 
     def component_of_token(self, token: str) -> str | None:
         return self.tokens.get(token)
@@ -180,6 +183,18 @@ class MemoryComponents:
         if self.details(name).state == "BROKEN":
             raise ValueError(f"cannot restart {name} while BROKEN")
         self.states[name] = "STARTING"
+
+    def pause(self, name: str) -> None:
+        if self.details(name).state != "RUNNING" or name in self.paused:
+            raise ValueError(f"cannot pause {name}: it is {self.states[name]}")
+        if not self.freezes:
+            raise host.UnsupportedError(f"cannot pause {name}: the host does not allow it")
+        self.paused.add(name)
+
+    def resume(self, name: str) -> None:
+        if self.details(name).name not in self.paused:
+            raise ValueError(f"cannot resume {name}: it is not paused")
+        self.paused.discard(name)
 
     async def stop(self, name: str) -> None:
         self.details(name)

@@ -37,7 +37,7 @@ class Nucleus:
         self._journal = reaper.Journal(configured.paths.process_journal)
         self._leftovers = self._journal.leftovers()
         self._journal.begin()
-        groups = limits.Groups(configured.paths.root)
+        groups = self._groups = limits.Groups(configured.paths.root)
         around = runner.Surroundings(configured, self.socket, self._journal, tasks, clock, groups)
         stored = state.StateStore(db)
         trees = {**loaded.configuration, settings.NUCLEUS: own_tree(configured, loaded)}
@@ -129,6 +129,7 @@ class Nucleus:
 
     async def start(self, restart: Callable[[int], None]) -> None:
         """End what an earlier nucleus left, start the components and work on deployments."""
+        self._groups.thaw_all()
         if left := await reaper.end(self._leftovers):
             log.error("Processes of an earlier nucleus do not end", pids=sorted(left))
         self.supervisor.start_all()
@@ -197,6 +198,25 @@ class _Components:
         one = self._restartable(name)
         one.machine.stop()
         await self._supervisor.until(lambda: one.machine.at_rest or one.machine.wanted)
+
+    def pause(self, name: str) -> None:
+        """Freeze a component."""
+        one = self._restartable(name)
+        if one.state is not states.State.RUNNING or one.paused:
+            raise ValueError(
+                f"cannot pause {name}: it is {'paused already' if one.paused else one.state}"
+            )
+        try:
+            one.pause()
+        except limits.GroupsError as error:
+            raise host.UnsupportedError(f"cannot pause {name}: {error}") from error
+
+    def resume(self, name: str) -> None:
+        """Let a frozen component go on."""
+        one = self._restartable(name)
+        if not one.paused:
+            raise ValueError(f"cannot resume {name}: it is not paused")
+        one.resume()
 
     def _restartable(self, name: str) -> runner.Runner:
         if name in target.BUILT_IN:

@@ -313,6 +313,8 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("DeferComponentUpdate", ""): "test_consent.test_update_goes_ahead",
     ("GetLocalDeploymentStatus", ""): "test_deployments.test_status",
     ("CancelLocalDeployment", ""): "test_deployments.test_cancel",
+    ("PauseComponent", ""): "test_lifecycle.test_pause_and_resume",
+    ("ResumeComponent", ""): "test_lifecycle.test_pause_and_resume",
     ("ValidateAuthorizationToken", ""): "test_conformance.test_token_of_a_component",
 }
 """Answers that need more than one request, by the tests that get them."""
@@ -327,8 +329,6 @@ NEVER: Mapping[tuple[str, str], str] = {
     ("ListNamedShadowsForThing", NOT_FOUND): "a thing without named shadows has an empty list",
     ("RestartComponent", "ComponentNotFoundError"): "ResourceNotFoundError, as classic (4.8)",
     ("StopComponent", "ComponentNotFoundError"): "ResourceNotFoundError, as classic (4.8)",
-    ("PauseComponent", ""): "processes are not kept in groups that could be frozen",
-    ("ResumeComponent", ""): "nothing can be paused",
     ("CreateDebugPassword", ""): "there is no local debug console",
 }
 """Answers that this nucleus does not give, and why."""

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from tests.contract.ipc import raw
 from tests.support import nucleus as nuclei
 from tests.support import recipes
+from verge.nucleus.ipc import client as ipc_client
+from verge.nucleus.lifecycle import reaper
 
 NAME = "com.example.Careful"
 SHADOW = {"thingName": "press-01"}
@@ -175,3 +178,70 @@ async def test_metrics_are_kept_on_the_device() -> None:
         line = json.loads((nucleus.paths.telemetry / f"{name}.log").read_text())
     del line["TS"]
     assert line == {"NS": name, "N": "cycles", "U": "COUNT", "V": 3.0}
+
+
+TICKING = "com.example.Ticking"
+TICK = "while :; do echo >> ticks; sleep 0.02; done"
+
+
+@pytest.fixture
+async def ticking() -> AsyncIterator[nuclei.NucleusProcess]:
+    """A nucleus whose component has just been paused."""
+    async with nuclei.running_nucleus(recipes.Component(TICKING, run=TICK)) as nucleus:
+        await nucleus.deploy("--merge", TICKING)
+        await nucleus.until(lambda: ticks(nucleus), "it ticks")
+        try:
+            await nucleus.call("PauseComponent", {"componentName": TICKING})
+        except ipc_client.IpcError as error:
+            pytest.skip(f"this host cannot pause components: {error}")
+        await stands_still(nucleus)
+        yield nucleus
+
+
+def ticks(nucleus: nuclei.NucleusProcess) -> int:
+    file = nucleus.work(TICKING, "ticks")
+    return file.stat().st_size if file.is_file() else 0
+
+
+async def stands_still(nucleus: nuclei.NucleusProcess) -> None:
+    """Wait until no tick comes for as long as ten would take."""
+
+    async def still() -> bool:
+        before = ticks(nucleus)
+        await asyncio.sleep(0.2)
+        return ticks(nucleus) == before
+
+    await nucleus.until(still, "it stands still")
+
+
+async def goes_on(nucleus: nuclei.NucleusProcess) -> None:
+    before = ticks(nucleus)
+    await nucleus.until(lambda: ticks(nucleus) > before, "it ticks again")
+
+
+async def test_paused_component_stands_still(ticking: nuclei.NucleusProcess) -> None:
+    """A paused component stays RUNNING and does nothing until it is resumed."""
+    assert (await ticking.component(TICKING))["state"] == "RUNNING"
+    await ticking.call("ResumeComponent", {"componentName": TICKING})
+    await goes_on(ticking)
+    with pytest.raises(ipc_client.IpcError, match="it is not paused"):
+        await ticking.call("ResumeComponent", {"componentName": TICKING})
+
+
+async def test_paused_component_restarts(ticking: nuclei.NucleusProcess) -> None:
+    """A paused component is resumed before it is ended, so it ends and starts as others do."""
+    began = time.monotonic()
+    await ticking.call("RestartComponent", {"componentName": TICKING})
+    await goes_on(ticking)
+    assert time.monotonic() - began < reaper.GRACE
+
+
+async def test_kill_of_the_nucleus_while_a_component_is_paused(
+    ticking: nuclei.NucleusProcess,
+) -> None:
+    """The next nucleus ends what was paused without waiting for it in vain."""
+    await ticking.kill()
+    await ticking.start()
+    began = time.monotonic()
+    await goes_on(ticking)
+    assert time.monotonic() - began < reaper.GRACE

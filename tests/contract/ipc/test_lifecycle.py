@@ -147,15 +147,28 @@ def test_unknown_component(connect: sdk.Connect, operation: str) -> None:
 
 
 def test_pause_and_resume(nucleus: ipc_host.MemoryHost, connect: sdk.Connect) -> None:
-    """Pausing is not supported here; what does not run or is not paused is told first."""
+    """A running component is paused once and resumed once."""
     client = connect(CLI)
-    with pytest.raises(model.ServiceError) as unsupported:
-        client.call("pause_component", component_name=COMPONENT)
-    assert unsupported.value.message == (
-        "Operation aws.greengrass#PauseComponent is not supported by Greengrass"
-    )
-    with pytest.raises(model.InvalidArgumentsError):
-        client.call("resume_component", component_name=COMPONENT)
+    for operation, paused in (("pause_component", {COMPONENT}), ("resume_component", set())):
+        client.call(operation, component_name=COMPONENT)
+        assert nucleus.components.paused == paused
+        with pytest.raises(model.InvalidArgumentsError):
+            client.call(operation, component_name=COMPONENT)
+
+
+def test_pause_of_what_does_not_run(nucleus: ipc_host.MemoryHost, connect: sdk.Connect) -> None:
+    """Only a running component can be paused."""
     nucleus.components.states[COMPONENT] = "FINISHED"
-    with pytest.raises(model.InvalidArgumentsError):
-        client.call("pause_component", component_name=COMPONENT)
+    with pytest.raises(model.InvalidArgumentsError) as refused:
+        connect(CLI).call("pause_component", component_name=COMPONENT)
+    assert refused.value.message == f"cannot pause {COMPONENT}: it is FINISHED"
+
+
+def test_pause_where_the_host_does_not_allow_it(
+    nucleus: ipc_host.MemoryHost, connect: sdk.Connect
+) -> None:
+    """Without control groups to freeze, the answer is a ServiceError that says so."""
+    nucleus.components.freezes = False
+    with pytest.raises(model.ServiceError) as refused:
+        connect(CLI).call("pause_component", component_name=COMPONENT)
+    assert refused.value.message == f"cannot pause {COMPONENT}: the host does not allow it"

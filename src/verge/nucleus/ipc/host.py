@@ -29,6 +29,10 @@ class UnknownDeploymentError(LookupError):
     """No local deployment with that id is known."""
 
 
+class UnsupportedError(Exception):
+    """The host does not allow what was asked for."""
+
+
 class UnknownRequestError(LookupError):
     """Nobody waits for this answer, or no more."""
 
@@ -187,6 +191,15 @@ class Components(Protocol):
 
     async def stop(self, name: str) -> None:
         """Stop a component until it is restarted or deployed. Raises as `restart` does."""
+
+    def pause(self, name: str) -> None:
+        """Freeze a component that is RUNNING.
+
+        Raises UnknownComponentError, ValueError with the reason, or UnsupportedError.
+        """
+
+    def resume(self, name: str) -> None:
+        """Let a paused component go on. Raises as `pause` does."""
 
 
 class Deployments(Protocol):

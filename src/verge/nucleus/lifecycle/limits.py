@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +102,42 @@ class Groups:
                             return True
         return False
 
+    def freeze(self, component: str, limits: Limits, find: Callable[[], set[int]]) -> None:
+        """Stop the component's processes where they are. Raises GroupsError.
+
+        `find` is asked until it finds no more: what a process of the group starts is in it, too.
+        """
+        try:
+            group = self._make_freezable(component, limits)
+            admitted: set[int] = set()
+            while fresh := find() - admitted:
+                for pid in fresh:
+                    with contextlib.suppress(ProcessLookupError):
+                        _write(group / "cgroup.procs", pid)
+                admitted |= fresh
+            self._set_frozen(group, frozen=True)
+        except OSError as error:
+            raise GroupsError(_reason(error)) from error
+
+    def thaw(self, component: str) -> None:
+        """Let the component's processes go on, if they were frozen."""
+        group = self._freezable(component)
+        if group is not None and group.is_dir():
+            with contextlib.suppress(OSError):
+                self._set_frozen(group, frozen=False)
+
+    def thaw_all(self) -> None:
+        """Let everything go on that a nucleus froze which was killed then; it could not end."""
+        with contextlib.suppress(OSError, StopIteration):
+            above = self._own_v2() / self._name if self.is_v2 else self._freezer / self._name
+            for group in above.iterdir():
+                if group.is_dir():
+                    self._set_frozen(group, frozen=False)
+
     def remove(self, component: str) -> None:
         """Remove the component's groups; nothing runs in them any more."""
-        for group in self._groups(component):
+        frozen = self._freezable(component)
+        for group in {*self._groups(component), *([frozen] if frozen else [])}:
             for directory in (group, group.parent):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
@@ -113,6 +146,33 @@ class Groups:
         if self.is_v2:
             return [self._v2 / component] if self._v2 else []
         return [top / self._name / component for top in (self._memory, self._cpu)]
+
+    # Freezing: version 1 has a hierarchy of its own for that, in version 2 every group can
+
+    @property
+    def _freezer(self) -> Path:
+        return self._mount / "freezer"
+
+    def _freezable(self, component: str) -> Path | None:
+        if self.is_v2:
+            return self._v2 / component if self._v2 else None
+        return self._freezer / self._name / component
+
+    def _make_freezable(self, component: str, limits: Limits) -> Path:
+        if self.is_v2:
+            self._limit_v2(component, limits)
+        elif not self._freezer.is_dir():
+            raise GroupsError("the host offers no control groups to freeze processes")
+        group = self._freezable(component)
+        assert group is not None  # noqa: S101 - version 2 has just prepared it
+        group.mkdir(parents=True, exist_ok=True)
+        return group
+
+    def _set_frozen(self, group: Path, *, frozen: bool) -> None:
+        if self.is_v2:
+            _write(group / "cgroup.freeze", int(frozen))
+        else:
+            _write(group / "freezer.state", "FROZEN" if frozen else "THAWED")
 
     # Version 1
 
@@ -147,11 +207,15 @@ class Groups:
         _write(group / "memory.max", limits.memory or "max")
         _write(group / "cpu.max", f"{limits.quota or 'max'} {PERIOD}")
 
+    def _own_v2(self) -> Path:
+        """Return the nucleus's own group."""
+        line = next(x for x in self._own.read_text().splitlines() if x.startswith("0::"))
+        return self._mount / line.removeprefix("0::").lstrip("/")
+
     def _prepare_v2(self) -> Path:
         """Return the group above those of the components, its controllers switched on."""
         if self._v2 is None:
-            line = next(x for x in self._own.read_text().splitlines() if x.startswith("0::"))
-            own = self._mount / line.removeprefix("0::").lstrip("/")
+            own = self._own_v2()
             if own != self._mount:
                 # A group with processes of its own may not limit groups below it.
                 leaf = own / "nucleus"

@@ -88,6 +88,8 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._timed: Step | None = None
         self._owned = False
+        self.paused = False
+        """Whether its processes are frozen."""
         logging = surroundings.settings.logging
         self._log = logs.Writer(
             logs.LogFile(surroundings.settings.paths.logs, defined.name, logging),
@@ -124,10 +126,26 @@ class Runner:
         except limits.GroupsError as error:
             self._warn_of_limits(error)
 
+    def pause(self) -> None:
+        """Freeze all processes where they are. Raises GroupsError."""
+        self._around.groups.freeze(
+            self.name,
+            self._limits_of(self.definition),
+            lambda: reaper.find(self._sessions, [self.token]),
+        )
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let frozen processes go on."""
+        if self.paused:
+            self._around.groups.thaw(self.name)
+            self.paused = False
+
     # Effects
 
     def launch(self, step: Step) -> Launch | failures.Failure:
-        """Launch a step."""
+        """Launch a step. A paused component is resumed first (contract 2.9)."""
+        self.resume()
         if self.definition.fault and step is Step.INSTALL:
             return self.definition.fault
         defined = self.definition.step(step)
@@ -153,7 +171,8 @@ class Runner:
         return Launch.LAUNCHED
 
     def end_processes(self) -> None:
-        """End every process of the component."""
+        """End every process of the component; frozen ones could not end."""
+        self.resume()
         self._cancel_timer()
         self._around.tasks.create_task(self._end(), name=f"end {self.name}")
 

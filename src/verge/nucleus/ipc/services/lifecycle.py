@@ -77,19 +77,14 @@ class LifecycleService:
         return _outcome(name, self._components.stop, "stopStatus")
 
     def pause(self, call: dispatch.Call, request: OneComponent) -> None:
-        """Refuse to pause: processes are not kept in freezable groups."""
+        """Freeze a component."""
         self._allow(call, authorization.LIFECYCLE, request.component)
-        found = self._find(request)
-        if found.state != "RUNNING":
-            raise errors.invalid_arguments(f"cannot pause {found.name}: it is {found.state}")
-        raise errors.not_supported(call.operation)
+        _freeze(self._components.pause, request)
 
     def resume(self, call: dispatch.Call, request: OneComponent) -> None:
-        """Refuse to resume: nothing can be paused."""
+        """Let a frozen component go on."""
         self._allow(call, authorization.LIFECYCLE, request.component)
-        raise errors.invalid_arguments(
-            f"cannot resume {self._find(request).name}: it is not paused"
-        )
+        _freeze(self._components.resume, request)
 
     def _allow(self, call: dispatch.Call, service: str, resource: str | None) -> None:
         self._authorizer.check(call.principal.name, service, call.operation, resource)
@@ -110,6 +105,18 @@ async def _outcome(name: str, act: Callable[[str], Awaitable[None]], status: str
     except ValueError as error:
         return {status: "FAILED", "message": str(error)}
     return {status: "SUCCEEDED"}
+
+
+def _freeze(act: Callable[[str], None], request: OneComponent) -> None:
+    name = errors.required("componentName", request.component)
+    try:
+        act(name)
+    except host.UnknownComponentError as error:
+        raise _unknown(name) from error
+    except host.UnsupportedError as error:
+        raise errors.service_error(str(error)) from error
+    except ValueError as error:
+        raise errors.invalid_arguments(str(error)) from error
 
 
 def _unknown(name: str) -> errors.OperationError:
