@@ -26,6 +26,8 @@ exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 could not start
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parsed = build_parser().parse_args(_join(sys.argv[1:] if arguments is None else arguments))
+    if "root" not in parsed:
+        parsed.root = None
     parsed.root = Path(parsed.root or paths.root_from_environment()).absolute()
     # Only the module of the command at hand is loaded, which keeps every command quick.
     module = importlib.import_module(f"verge.nucleus.commands.{parsed.module}")
@@ -68,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_serve(commands)
+    _add_run(commands)
     _add_deploy(commands)
     _add_list(commands)
     _add_status(commands)
@@ -119,6 +122,27 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Run the nucleus in the foreground until SIGTERM.",
         "The settings are read from ROOT/config/config.yaml.",
     )
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "Try the component in a directory on this machine, and again whenever a file is saved."
+    command = commands.add_parser(
+        "run",
+        help=text,
+        description=text,
+        epilog="It needs no privileges and uses up no version; Ctrl-C takes everything away.",
+    )
+    command.set_defaults(module="run", function="run")
+    command.add_argument("directory", help="a component's directory, with its recipe")
+    command.add_argument("--config", metavar="JSON", help="configuration to merge")
+    command.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=300.0,
+        help="how long to wait until the component runs (default: 300)",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON document a line")
 
 
 def _add_deploy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

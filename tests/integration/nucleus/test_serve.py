@@ -119,7 +119,8 @@ async def test_status_shows_the_newest_deployment() -> None:
         assert shown["status"] == "FAILED"
         assert "no lens" in shown["logs"][PRESS]
         listed = await nucleus.cli("deployment", "list")
-        assert listed.out.startswith(f"{report['deployment_id']}  FAILED")
+        assert f"Deployment ID: {report['deployment_id']}" in listed.out
+        assert "Status: FAILED" in listed.out
 
 
 async def test_component_can_be_stopped_and_restarted() -> None:

@@ -15,6 +15,9 @@ _MODIFY = 0x2
 _ONLY_DIRECTORIES = 0x01000000
 _BUFFER = 65536
 
+_UNWATCHED = frozenset({"__pycache__", "greengrass-build", "zip-build"})
+"""Directories that tools write into, below a component's own."""
+
 
 class WatchError(errors.NucleusError):
     """A directory cannot be watched."""
@@ -37,8 +40,14 @@ class Watcher:
 
     def watch(self, directory: Path) -> None:
         """Watch a directory and all below it; watching one again is no error."""
-        for path, directories, _ in os.walk(directory):
-            directories[:] = [d for d in directories if not d.startswith((".git", "__pycache__"))]
+        seen: set[str] = set()
+        for path, directories, _ in os.walk(directory, followlinks=True):
+            real = os.path.realpath(path)
+            if real in seen:
+                directories.clear()  # a link that leads back up
+                continue
+            seen.add(real)
+            directories[:] = [d for d in directories if d not in _UNWATCHED and d[0] != "."]
             if self._library.inotify_add_watch(self.fileno(), os.fsencode(path), self._mask) < 0:
                 reason = os.strerror(ctypes.get_errno())
                 raise WatchError(
