@@ -56,7 +56,7 @@ class Nucleus:
         self._consent = gate.Gate()
         self._shadows = shadows.Shadows(db, clock)
         self._secrets = secret_files.SecretFiles(configured.paths.secrets, configured.region)
-        self._iot_core = hub.Hub(spool.Spool(db, clock=clock))
+        self._iot_core = hub.Hub(spool.Spool(db, configured.spool_limit, clock))
         self._metrics = telemetry.Telemetry(configured.paths.telemetry, configured.logging, clock)
         executor = apply.Executor(
             configured,

@@ -12,6 +12,7 @@
             systemResourceLimits: {memory: 102400, cpus: 1.5}
           logging: {level: INFO, format: TEXT, fileSizeKB: 1024, totalLogsSizeKB: 10240}
           componentStoreMaxSizeBytes: 10000000000
+          mqtt: {spooler: {maxSizeInBytes: 2621440}}
           platformOverride: {}
           interpolateComponentConfiguration: false
           deploymentConfigurationTimeSource: deploymentCreationTime
@@ -49,6 +50,9 @@ SETTLE = 2.0
 
 HEALTH_LIMIT = 1800.0
 """Seconds after which a deployment gives up; every single step has its own, shorter limit."""
+
+SPOOL_LIMIT = 2_621_440
+"""Greengrass's own default."""
 
 KIBIBYTE = 1024
 
@@ -110,6 +114,8 @@ class Settings:
     the time it was made (contract 3.6)."""
     store_limit: int = 10_000_000_000
     minimum_free_disk: int = 20_000_000
+    spool_limit: int = SPOOL_LIMIT
+    """Bytes of messages to AWS IoT Core that may wait for a link."""
     keep_versions: int = 2
     settle: float = SETTLE
     health_limit: float = HEALTH_LIMIT
@@ -223,6 +229,9 @@ def _parse_nucleus(nucleus: _Section) -> dict[str, Any]:
         "interpolate_configuration": nucleus.get("interpolateComponentConfiguration", _flag, False),
         "processing_time": nucleus.get("deploymentConfigurationTimeSource", _time_source, False),
         "store_limit": nucleus.get("componentStoreMaxSizeBytes", _positive_int, 10_000_000_000),
+        "spool_limit": nucleus.section("mqtt")
+        .section("spooler")
+        .get("maxSizeInBytes", _positive_int, SPOOL_LIMIT),
         "minimum_free_disk": ours.get("minimumFreeDiskBytes", _positive_int, 20_000_000),
         "keep_versions": ours.get("keepVersions", _positive_int, 2),
         "settle": ours.get("settleSeconds", _seconds, SETTLE),

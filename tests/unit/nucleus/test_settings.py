@@ -35,6 +35,7 @@ services:
       runWithDefault: {posixUser: "ggc_user:ggc_group", posixShell: bash}
       logging: {level: DEBUG, format: json, fileSizeKB: "64", totalLogsSizeKB: 128}
       platformOverride: {site: 7}
+      mqtt: {spooler: {maxSizeInBytes: "4096"}}
       unknownSetting: left alone
       verge: {settleSeconds: 0.5, keepVersions: 3}
 """
@@ -46,6 +47,7 @@ services:
     assert loaded.logging == settings.LogSettings(logging.DEBUG, "JSON", 64 << 10, 128 << 10)
     assert loaded.platform_override == {"site": "7"}
     assert (loaded.settle, loaded.keep_versions) == (0.5, 3)
+    assert loaded.spool_limit == 4096
     assert loaded.paths.root == tmp_path
 
 

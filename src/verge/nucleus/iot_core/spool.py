@@ -13,11 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from verge.nucleus import errors, logs
+from verge.nucleus import errors, logs, settings
 from verge.nucleus.store import database
-
-MAX_BYTES = 2_621_440
-"""Payload bytes that may wait, Greengrass's own default."""
 
 MAX_PAYLOAD_BYTES = 128 * 1024
 """The longest payload that AWS IoT Core takes."""
@@ -79,7 +76,7 @@ class Spool:
     def __init__(
         self,
         db: database.Database,
-        limit: int = MAX_BYTES,
+        limit: int = settings.SPOOL_LIMIT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._db = db
