@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from object_detection import card, decode, families, postprocess, preprocess
-from object_detection.errors import ModelError
+from object_detection import card, decode, postprocess, preprocess
+from object_detection.families import base, ultralytics
 from PIL import Image
 
 SPEC = card.Input(
@@ -86,7 +86,7 @@ def test_agrees_with_the_reference_on_real_pictures(
     tensor, geometry = preprocess.prepare_input(pixels, loaded.card.input)
     outputs = loaded._session.run(tensor)
     found = postprocess.select_detections(
-        families.FAMILIES["ultralytics_v8"].read(outputs, least),
+        loaded._session.read(outputs, least),
         geometry,
         limits,
         loaded.card.labels,
@@ -119,7 +119,9 @@ def test_agrees_with_the_reference_on_any_output(
     pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     _, geometry = preprocess.prepare_input(pixels, SPEC)
     found = postprocess.select_detections(
-        families.FAMILIES["ultralytics_v8"].read({"output0": output[None]}, THRESHOLDS.score),
+        ultralytics.V8.read(
+            {"output0": output[None]}, base.Network(classes, 416, 416), THRESHOLDS.score
+        ),
         geometry,
         THRESHOLDS,
         [f"class {number}" for number in range(classes)],
@@ -137,7 +139,7 @@ def test_classes_do_not_suppress_one_another() -> None:
 
 def test_odd_numbers_do_not_get_through() -> None:
     """Boxes that are not numbers, and classes without a label, are left out."""
-    candidates = families.Candidates(
+    candidates = base.Candidates(
         np.array([[0, 0, np.nan, 5], [0, 0, np.inf, 5], [1, 1, 5, 5], [1, 1, 5, 5]], np.float32),
         np.array([0.9, 0.9, np.nan, 0.9], np.float32),
         np.array([0, 0, 0, 7]),
@@ -153,50 +155,12 @@ def test_reports_no_more_than_the_limit() -> None:
     count = 500
     boxes = np.array([[i * 20, 0, i * 20 + 10, 10] for i in range(count)], np.float32)
     scores = np.linspace(0.4, 0.9, count).astype(np.float32)
-    candidates = families.Candidates(boxes, scores, np.zeros(count, np.int64))
+    candidates = base.Candidates(boxes, scores, np.zeros(count, np.int64))
     geometry = preprocess.Geometry(20_000, 100, 1.0, 1.0, 0, 0)
     found = postprocess.select_detections(candidates, geometry, THRESHOLDS, ["one"], suppress=True)
     assert len(found) == 50
     assert found[0].score == 0.9
     assert [entry.score for entry in found] == sorted((e.score for e in found), reverse=True)
-
-
-def test_reads_the_end_to_end_family() -> None:
-    """Rows of corners, score and class are taken as they are; padding is left out."""
-    rows = np.zeros((1, 300, 6), np.float32)
-    rows[0, 0] = [10, 20, 110, 220, 0.8, 1]
-    rows[0, 1] = [10, 20, 110, 220, 0.2, 0]
-    family = families.choose_family("ultralytics_end_to_end", {"output0": rows}, 2)
-    candidates = family.read({"output0": rows}, 0.0)
-    assert candidates.boxes.tolist() == [[10, 20, 110, 220]] * 2
-    assert candidates.classes.tolist() == [1, 0]
-    assert len(family.read({"output0": rows}, 0.5).scores) == 1
-    assert not family.suppress
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "message"),
-    [
-        pytest.param(
-            None, (1, 84, 3549), "names no output family .* one of: ultralytics_v8$", id="no name"
-        ),
-        pytest.param(
-            None, (1, 300, 6), "one of: ultralytics_end_to_end$", id="no name, ambiguous shape"
-        ),
-        pytest.param(
-            None, (7,), "one of: ultralytics_v8, ultralytics_end_to_end$", id="no name, odd shape"
-        ),
-        pytest.param("yolo", (1, 84, 9), "'yolo' is unknown; the choices are: ultra", id="unknown"),
-        pytest.param(
-            "ultralytics_v8", (1, 300, 6), r"wants one output \[1, 4 \+ nc, n\]", id="wrong shape"
-        ),
-    ],
-)
-def test_never_guesses_a_family(name: str | None, shape: tuple[int, ...], message: str) -> None:
-    """A family that is absent, unknown or contradicted is refused with the choices."""
-    outputs = {"output0": np.zeros(shape, np.float32)}
-    with pytest.raises(ModelError, match=message):
-        families.choose_family(name, outputs, 80)
 
 
 @pytest.mark.parametrize("resize", card.RESIZES)
@@ -235,14 +199,28 @@ def test_normalises_as_the_card_says(layout: str, colour: str) -> None:
     )
     pixels = np.asarray(Image.new("RGB", (416, 416), (10, 20, 30)))
     tensor, _ = preprocess.prepare_input(pixels, spec)
-    values = tensor[0, :, 0, 0] if layout == "NCHW" else tensor[0, 0, 0]
+    first = {"NCHW": (0, slice(None), 0, 0), "NHWC": (0, 0, 0), "CHW": (slice(None), 0, 0)}
+    values = tensor[first[layout]]
     channels = [10, 20, 30] if colour == "RGB" else [30, 20, 10]
     expected = [
         (value / 2 - mean) / std
         for value, mean, std in zip(channels, (1, 2, 3), (4, 5, 6), strict=True)
     ]
-    assert tensor.shape == ((1, 3, 416, 416) if layout == "NCHW" else (1, 416, 416, 3))
+    shapes = {"NCHW": (1, 3, 416, 416), "NHWC": (1, 416, 416, 3), "CHW": (3, 416, 416)}
+    assert tensor.shape == shapes[layout]
     assert np.allclose(values, expected)
+
+
+@pytest.mark.parametrize("layout", card.LAYOUTS)
+def test_whole_numbers_stay_what_they_are(layout: str) -> None:
+    """A network that takes bytes gets those of the picture."""
+    spec = card.Input(**{**SPEC.__dict__, "layout": layout, "type": "uint8", "divide": 1.0})
+    pixels = np.asarray(Image.new("RGB", (416, 416), (10, 20, 30)))
+    tensor, _ = preprocess.prepare_input(pixels, spec)
+    assert tensor.dtype == np.uint8
+    assert sorted(set(tensor.ravel().tolist())) == [10, 20, 30]
+    channels = tensor.reshape(-1, 3)[0] if layout == "NHWC" else tensor.reshape(3, -1)[:, 0]
+    assert channels.tolist() == [10, 20, 30]
 
 
 def test_pads_with_the_grey_of_the_card() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "verge.card/1"
-LAYOUTS = ("NCHW", "NHWC")
+LAYOUTS = ("NCHW", "NHWC", "CHW")
+TYPES = ("float32", "uint8")
 COLOURS = ("RGB", "BGR")
 RESIZES = ("letterbox", "letterbox_top_left", "stretch")
 
+_SIZE = ("width", "height")
+_UNCHANGED = (1, 0, 0, 0, 1, 1, 1)
+"""Divide, mean and std of a network that takes the values of the picture."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,6 +40,7 @@ class Input:
     std: tuple[float, float, float]
     resize: str
     pad: int
+    type: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,10 @@ class Card:
     sha256: str
     input: Input
     family: str | None
-    """Name of the output family; None if the card leaves it out."""
+    """Name of the output family; None if the card leaves it to the metadata of the model."""
     thresholds: Thresholds
     labels: tuple[str, ...]
+    """By class number; empty if the card leaves them to the metadata of the model."""
     golden: tuple[Golden, ...]
 
 
@@ -91,17 +97,23 @@ def read_card(path: Path) -> Card:
         model=path.parent / file,
         sha256=root.sha256("sha256"),
         input=_read_input(root.child("input")),
-        family=root.child("output").optional_text("family"),
+        family=_read_output(root.child("output")) if root.has("output") else None,
         thresholds=_read_thresholds(root.child("thresholds")),
-        labels=root.texts("labels"),
+        labels=root.texts("labels") if root.has("labels") else (),
         golden=tuple(_read_golden(place) for place in root.children("golden")),
     )
 
 
+def _read_output(place: _Place) -> str | None:
+    place.only("family")
+    return place.text("family") if place.has("family") else None
+
+
 def _read_input(place: _Place) -> Input:
+    place.only(*(field.name for field in fields(Input) if field.name not in _SIZE), "size")
     width, height = place.numbers("size", 2, low=1, high=65_536)
     std = place.numbers("std", 3, low=1e-9, high=1e9)
-    return Input(
+    found = Input(
         name=place.text("name"),
         layout=place.choice("layout", LAYOUTS),
         colour=place.choice("colour", COLOURS),
@@ -112,10 +124,15 @@ def _read_input(place: _Place) -> Input:
         std=_triple(std),
         resize=place.choice("resize", RESIZES),
         pad=int(place.number("pad", low=0, high=255)),
+        type=place.choice("type", TYPES) if place.has("type") else TYPES[0],
     )
+    if found.type == "uint8" and (found.divide, *found.mean, *found.std) != _UNCHANGED:
+        raise place.error("type", "uint8 wants divide 1, mean [0, 0, 0] and std [1, 1, 1]")
+    return found
 
 
 def _read_thresholds(place: _Place) -> Thresholds:
+    place.only(*(field.name for field in fields(Thresholds)))
     return Thresholds(
         score=place.number("score", low=0, high=1),
         iou=place.number("iou", low=0, high=1),
@@ -124,6 +141,7 @@ def _read_thresholds(place: _Place) -> Thresholds:
 
 
 def _read_golden(place: _Place) -> Golden:
+    place.only(*(field.name for field in fields(Golden)))
     return Golden(
         picture=place.text("picture"),
         sha256=place.sha256("sha256"),
@@ -169,9 +187,15 @@ class _Place:
             raise self.error(key, "must be a text")
         return value
 
-    def optional_text(self, key: str) -> str | None:
-        """Return a text, or None if the key is absent."""
-        return self.text(key) if self._value.get(key) is not None else None
+    def has(self, key: str) -> bool:
+        """Return whether a key is there."""
+        return key in self._value
+
+    def only(self, *keys: str) -> None:
+        """Refuse other keys, which are most often a slip of the pen."""
+        for key in self._value:
+            if key not in keys:
+                raise self.error(str(key), f"is unknown; the keys here are {', '.join(keys)}")
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of texts with at least one of them."""

@@ -33,8 +33,13 @@ class Detector:
     @classmethod
     def load(cls, card_path: Path) -> Detector:
         """Load the model that a card describes. Raises CardError or ModelError."""
-        model_card = card.read_card(card_path)
-        return cls(model_card, session.load_session(model_card))
+        loaded = session.load_session(card.read_card(card_path))
+        return cls(loaded.card, loaded)
+
+    @property
+    def family(self) -> str:
+        """The name of the output family."""
+        return self._session.family_name
 
     def thresholds(self, score: float | None, iou: float | None) -> card.Thresholds:
         """Return the card's thresholds with what the configuration overrides."""
@@ -54,13 +59,12 @@ class Detector:
         clock.lap("preprocess")
         outputs = self._session.run(tensor)
         clock.lap("inference")
-        family = self._session.family
         detections = postprocess.select_detections(
-            family.read(outputs, thresholds.score),
+            self._session.read(outputs, thresholds.score),
             geometry,
             thresholds,
             self.card.labels,
-            suppress=family.suppress,
+            suppress=self._session.family.suppress,
         )
         clock.lap("postprocess")
         return Analysis(picture, detections, clock.milliseconds)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from object_detection.card import Thresholds
-    from object_detection.families import Candidates
+    from object_detection.families.base import Candidates
     from object_detection.preprocess import Geometry
 
 _MOST_CANDIDATES = 3000

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from object_detection.card import Input
 
+    Tensor = NDArray[np.float32] | NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -37,8 +39,11 @@ class Geometry:
         return mapped
 
 
-def prepare_input(pixels: NDArray[np.uint8], spec: Input) -> tuple[NDArray[np.float32], Geometry]:
-    """Return the input tensor ([1, 3, H, W] or [1, H, W, 3]) and where the picture lies in it."""
+def prepare_input(pixels: NDArray[np.uint8], spec: Input) -> tuple[Tensor, Geometry]:
+    """Return the input tensor and where the picture lies in it.
+
+    The tensor is [1, 3, H, W], [1, H, W, 3] or [3, H, W], of the type that the card says.
+    """
     geometry, size = _place(pixels.shape[1], pixels.shape[0], spec)
     resized = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
     if size == (spec.width, spec.height):
@@ -49,7 +54,7 @@ def prepare_input(pixels: NDArray[np.uint8], spec: Input) -> tuple[NDArray[np.fl
         canvas[geometry.top : bottom, geometry.left : right] = resized
     if spec.colour == "BGR":
         canvas = canvas[:, :, ::-1]
-    return _normalise(canvas, spec), geometry
+    return _arrange(canvas, spec), geometry
 
 
 def _place(width: int, height: int, spec: Input) -> tuple[Geometry, tuple[int, int]]:
@@ -64,15 +69,25 @@ def _place(width: int, height: int, spec: Input) -> tuple[Geometry, tuple[int, i
     return Geometry(width, height, size[0] / width, size[1] / height, left, top), size
 
 
-def _normalise(canvas: NDArray[np.uint8], spec: Input) -> NDArray[np.float32]:
+def _arrange(canvas: NDArray[np.uint8], spec: Input) -> Tensor:
+    channels_last = spec.layout == "NHWC"
+    arranged = canvas if channels_last else canvas.transpose(2, 0, 1)
+    if spec.type == "uint8":
+        tensor: Tensor = np.ascontiguousarray(arranged)
+    else:
+        tensor = _normalise(arranged, spec, (3,) if channels_last else (3, 1, 1))
+    return tensor if spec.layout == "CHW" else tensor[None]
+
+
+def _normalise(
+    values: NDArray[np.uint8], spec: Input, channels: tuple[int, ...]
+) -> NDArray[np.float32]:
     """Apply (v / divide - mean) / std as one multiplication and one addition per channel."""
     std = np.array(spec.std, dtype=np.float32)
     factor = 1 / (np.float32(spec.divide) * std)
     shift = np.array(spec.mean, dtype=np.float32) / std
-    if spec.layout == "NHWC":
-        return canvas[None].astype(np.float32) * factor - shift
-    tensor = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], dtype=np.float32)
-    tensor *= factor[:, None, None]
+    tensor = np.ascontiguousarray(values, dtype=np.float32)
+    tensor *= factor.reshape(channels)
     if shift.any():
-        tensor -= shift[:, None, None]
+        tensor -= shift.reshape(channels)
     return tensor

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
-from object_detection import families
+from object_detection import families, metadata
 from object_detection.errors import ModelError
+from object_detection.families import base
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from object_detection.card import Card
+    from object_detection.families.base import Candidates, Outputs
 
 _ERRORS_ONLY = 3
+_TENSORS = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
+"""The runtime's names of `card.TYPES`."""
 
 
 class Session:
     """A loaded network that agrees with its card."""
 
     def __init__(self, card: Card, session: Any) -> None:
+        about = metadata.read_metadata(session.get_modelmeta().custom_metadata_map)
+        self.card = _complete(card, about)
+        """With what the card leaves to the metadata of the model."""
         self._input = card.input.name
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
-        shape = _input_shape(card)
+        self._network = base.Network(len(self.card.labels), card.input.width, card.input.height)
         # One run makes the first picture as quick as the others and shows the output's shape.
-        outputs = self.run(np.zeros(shape, dtype=np.float32))
-        self.family = families.choose_family(card.family, outputs, len(card.labels))
+        outputs = self.run(np.zeros(_input_shape(card), dtype=card.input.type))
+        self.family_name, self.family = families.choose_family(
+            card.family, about.families, outputs, self._network
+        )
 
-    def run(self, tensor: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def run(self, tensor: NDArray[Any]) -> Outputs:
         """Return the outputs by name for one input tensor."""
         values = self._session.run(self._outputs, {self._input: tensor})
         return dict(zip(self._outputs, values, strict=True))
+
+    def read(self, outputs: Outputs, least: float) -> Candidates:
+        """Return the candidates with at least the given score."""
+        return self.family.read(outputs, self._network, least)
+
+
+def _complete(card: Card, about: metadata.Metadata) -> Card:
+    if not card.labels and not about.labels:
+        raise ModelError("neither its card nor its metadata has labels; add labels to the card")
+    if card.labels and about.labels and len(card.labels) != len(about.labels):
+        raise ModelError(
+            f"its card has {len(card.labels)} labels, its metadata has {len(about.labels)} names; "
+            "correct the labels of the card or leave them out"
+        )
+    return dataclasses.replace(card, labels=card.labels or about.labels)
 
 
 def load_session(card: Card) -> Session:
@@ -67,13 +92,13 @@ def load_session(card: Card) -> Session:
 
 def _check_input(card: Card, session: Any) -> None:
     inputs = {entry.name: entry for entry in session.get_inputs()}
-    wanted = f"one input {card.input.name} float32 {list(_input_shape(card))}"
+    wanted = f"one input {card.input.name} {card.input.type} {list(_input_shape(card))}"
     found = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs.values())
     entry = inputs.get(card.input.name)
     if (
         len(inputs) != 1
         or entry is None
-        or entry.type != "tensor(float)"
+        or entry.type != _TENSORS[card.input.type]
         or not _agrees(card, entry.shape)
     ):
         raise ModelError(
@@ -90,10 +115,10 @@ def _agrees(card: Card, shape: list[int | str | None]) -> bool:
     )
 
 
-def _input_shape(card: Card) -> tuple[int, int, int, int]:
-    if card.input.layout == "NCHW":
-        return 1, 3, card.input.height, card.input.width
-    return 1, card.input.height, card.input.width, 3
+def _input_shape(card: Card) -> tuple[int, ...]:
+    height, width = card.input.height, card.input.width
+    shapes = {"NCHW": (1, 3, height, width), "NHWC": (1, height, width, 3)}
+    return shapes.get(card.input.layout, (3, height, width))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,24 +1,19 @@
-"""Output families: how boxes and scores are read from what a network returns.
-
-To add one, write a function that takes the outputs by name, the number of classes and the input
-size, and name it in `FAMILIES`. A card names its family; shapes alone cannot tell them apart.
-"""
+"""What all families share: candidates, the facts of a network, and the arithmetic of boxes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from object_detection.errors import ModelError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
-    Outputs = Mapping[str, NDArray[np.float32]]
+    Floats = NDArray[np.float32]
+    Outputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -34,82 +29,123 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class Network:
+    """What a family must know of a network."""
+
+    classes: int
+    """How many labels the card lists: nc."""
+    width: int
+    """Of the input, in pixels."""
+    height: int
+
+
+@dataclass(frozen=True)
 class Family:
     """One way of writing detections."""
 
     shape: str
     """The shape of its output, for people."""
-    fits: Callable[[Outputs, int], bool]
-    """Whether outputs, for a number of classes, have that shape."""
-    read: Callable[[Outputs, float], Candidates]
+    fits: Callable[[Outputs, Network], bool]
+    """Whether outputs have that shape."""
+    read: Callable[[Outputs, Network, float], Candidates]
     """Read the candidates with at least the given score."""
     suppress: bool
     """Whether overlapping boxes are still in the output."""
 
 
-def choose_family(name: str | None, outputs: Outputs, classes: int) -> Family:
-    """Return the family the card names, if the outputs of the model have its shape.
-
-    Raises ModelError with the choices if there is no name, or an unknown one.
-    """
-    found = ", ".join(f"{key} {list(value.shape)}" for key, value in outputs.items())
-    if name is None:
-        fitting = [key for key, family in FAMILIES.items() if family.fits(outputs, classes)]
-        choices = ", ".join(fitting or FAMILIES)
-        raise ModelError(
-            f"the card names no output family and the shape cannot tell ({found}); "
-            f"set output/family to one of: {choices}"
-        )
-    family = FAMILIES.get(name)
-    if family is None:
-        choices = ", ".join(FAMILIES)
-        raise ModelError(f"the output family {name!r} is unknown; the choices are: {choices}")
-    if not family.fits(outputs, classes):
-        raise ModelError(
-            f"the output family {name} wants {family.shape} with nc = {classes} labels, "
-            f"the model returns {found}; correct output/family or the labels of the card"
-        )
-    return family
-
-
-def _only(outputs: Outputs) -> NDArray[np.float32]:
+def only(outputs: Outputs) -> Floats:
+    """Return the one output."""
     return next(iter(outputs.values()))
 
 
-def _fits_ultralytics_v8(outputs: Outputs, classes: int) -> bool:
-    shape = _only(outputs).shape
-    return len(outputs) == 1 and len(shape) == 3 and shape[:2] == (1, 4 + classes)
+def has_one(outputs: Outputs, *shape: int | None) -> bool:
+    """Return whether there is one output of that shape; None stands for any length."""
+    return len(outputs) == 1 and is_shaped(only(outputs), *shape)
 
 
-def _read_ultralytics_v8(outputs: Outputs, least: float) -> Candidates:
-    """Read centre x, centre y, width, height and one score per class, without objectness."""
-    output = _only(outputs)[0]
-    best = output[4:].max(axis=0)
-    # A score that is not a number fails the comparison and drops out.
-    chosen = np.flatnonzero(best >= least)
-    columns = output[:, chosen]
-    half = columns[2:4] / 2
-    boxes = np.concatenate([columns[0:2] - half, columns[0:2] + half]).T
-    return Candidates(boxes, best[chosen], columns[4:].argmax(axis=0))
+def is_shaped(output: NDArray[Any] | None, *shape: int | None) -> bool:
+    """Return whether an output is there and has that shape; None stands for any length."""
+    return (
+        output is not None
+        and output.ndim == len(shape)
+        and all(want in {None, have} for want, have in zip(shape, output.shape, strict=True))
+    )
 
 
-def _fits_end_to_end(outputs: Outputs, classes: int) -> bool:
-    shape = _only(outputs).shape
-    return len(outputs) == 1 and len(shape) == 3 and shape[0] == 1 and shape[2] == 6
+def find(outputs: Outputs, *names: str) -> NDArray[Any] | None:
+    """Return the output that bears one of the names; what follows a colon does not count."""
+    plain = {key.partition(":")[0]: value for key, value in outputs.items()}
+    return next((plain[name] for name in names if name in plain), None)
 
 
-def _read_end_to_end(outputs: Outputs, least: float) -> Candidates:
-    """Read x1, y1, x2, y2, score and class, padded with zeros, already suppressed."""
-    output = _only(outputs)[0]
-    rows = output[(output[:, 4] >= least) & (output[:, 4] > 0)]
-    return Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))
+def get(outputs: Outputs, *names: str) -> NDArray[Any]:
+    """Return the output that bears one of the names. It is there: the family fits."""
+    output = find(outputs, *names)
+    if output is None:
+        raise KeyError(names)
+    return output
 
 
-FAMILIES: dict[str, Family] = {
-    "ultralytics_v8": Family(
-        "one output [1, 4 + nc, n]", _fits_ultralytics_v8, _read_ultralytics_v8, suppress=True
-    ),
-    "ultralytics_end_to_end": Family(
-        "one output [1, n, 6]", _fits_end_to_end, _read_end_to_end, suppress=False
-    ),
-}
+def corners(centres: Floats) -> Floats:
+    """Turn n by 4 boxes from centre x, centre y, width, height into x1, y1, x2, y2."""
+    half = centres[:, 2:4] / 2
+    return np.concatenate([centres[:, :2] - half, centres[:, :2] + half], axis=1)
+
+
+def in_pixels(boxes: Floats, network: Network) -> Floats:
+    """Scale n by 4 boxes of x and y from 0 to 1 to pixels of the input."""
+    size = np.array([network.width, network.height] * 2, dtype=np.float32)
+    return np.asarray(boxes * size, dtype=np.float32)
+
+
+def pick(boxes: Floats, scores: Floats, classes: NDArray[Any], least: float) -> Candidates:
+    """Return the candidates with at least the score; one that is not a number drops out."""
+    chosen = np.flatnonzero(scores >= least)
+    return Candidates(boxes[chosen], scores[chosen], whole_numbers(classes[chosen]))
+
+
+def pick_best(boxes: Floats, scores: Floats, least: float) -> Candidates:
+    """Return for n by nc scores the best class of each box, if it has at least the score."""
+    return pick(boxes, scores.max(axis=1), scores.argmax(axis=1), least)
+
+
+def read_objectness(rows: Floats, least: float) -> Candidates:
+    """Read rows of centre x, centre y, width, height, objectness and one score per class."""
+    # No product is higher than its objectness.
+    rows = rows[rows[:, 4] >= least]
+    return pick_best(corners(rows), rows[:, 4:5] * rows[:, 5:], least)
+
+
+def whole_numbers(classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Return class numbers, -1 (which no label has) for what is not a number."""
+    if classes.dtype.kind != "f":
+        return classes.astype(np.int64)
+    usable = np.isfinite(classes) & (np.abs(classes) < 2**31)
+    return np.where(usable, classes, -1).astype(np.int64)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), dtype=np.float32)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return the softmax along the last axis without overflow."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
+def count_cells(network: Network, strides: Iterable[int]) -> int:
+    """Return how many cells grids of these strides have together."""
+    return sum(-(-network.width // step) * -(-network.height // step) for step in strides)
+
+
+def make_grid(network: Network, strides: Iterable[int]) -> tuple[Floats, Floats]:
+    """Return column and row (n by 2) and stride (n by 1) of every cell, row by row."""
+    cells, steps = [], []
+    for step in strides:
+        columns, rows = -(-network.width // step), -(-network.height // step)
+        x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+        cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
+        steps.append(np.full((columns * rows, 1), step))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
