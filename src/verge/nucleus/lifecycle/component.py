@@ -144,7 +144,8 @@ class Component:
 
     def exited(self, step: Step, failure: failures.Failure | None) -> None:
         """A step's process has ended, well if there is no failure."""
-        if self._busy is step:
+        awaited = self._busy is step
+        if awaited:
             self._busy = None
         match self.state, step:
             case State.NEW, Step.INSTALL:
@@ -153,7 +154,7 @@ class Component:
                 self._end_of_startup(failure)
             case ((State.STARTING | State.RUNNING), Step.RUN):
                 self._end_of_run(failure)
-            case ((State.STOPPING | State.BROKEN), Step.SHUTDOWN):
+            case ((State.STOPPING | State.BROKEN), Step.SHUTDOWN) if awaited:
                 self._end_of_shutdown(failure)
             case State.ERRORED, Step.RECOVER:
                 self._recovered()
@@ -230,8 +231,6 @@ class Component:
             self._begin_stop()
 
     def _end_of_shutdown(self, failure: failures.Failure | None) -> None:
-        if self._ending:
-            return  # it took too long, which is known, and now was ended for that
         if failure:
             self._shutdown_failed = True
             if self.state is State.STOPPING:

@@ -294,6 +294,54 @@ def test_report_in_a_state_without_reports_is_ignored(state: State) -> None:
     assert around.state() is state
 
 
+ACCEPTED = {
+    (State.NEW, State.ERRORED),
+    *((State.STARTING, report) for report in (State.RUNNING, State.ERRORED, State.FINISHED)),
+    *((State.RUNNING, report) for report in (State.ERRORED, State.FINISHED)),
+    *((State.STOPPING, report) for report in (State.ERRORED, State.FINISHED)),
+}
+
+
+def in_state(state: State) -> Surroundings:
+    """Return a component that has come to a state in the ordinary way."""
+    around = Surroundings(*Step)
+    match state:
+        case State.FINISHED:
+            around.machine.start()
+            around.machine.stop()
+        case _:
+            around.machine.start()
+    if state in {State.STARTING, State.RUNNING, State.STOPPING, State.ERRORED}:
+        around.machine.exited(Step.INSTALL, None)
+    if state in {State.RUNNING, State.STOPPING, State.ERRORED}:
+        around.machine.exited(Step.STARTUP, None)
+    if state is State.STOPPING:
+        around.machine.reported(State.FINISHED)
+    if state is State.ERRORED:
+        around.machine.reported(State.ERRORED)
+    if state is State.FINISHED:
+        around.settle()
+    if state is State.INSTALLED:
+        around.ready = False
+        around.machine.exited(Step.INSTALL, None)
+    assert around.state() is state
+    return around
+
+
+@pytest.mark.parametrize("report", [State.RUNNING, State.ERRORED, State.FINISHED])
+@pytest.mark.parametrize("state", [state for state in State if state is not State.BROKEN])
+def test_reported_states(state: State, report: State) -> None:
+    """The pairs of contract 2.3 are taken; every other one is ignored without an error."""
+    around = in_state(state)
+    around.machine.reported(report)
+    if (state, report) not in ACCEPTED or state is State.STOPPING:
+        assert around.state() is state  # one that stops does what it reports on its way
+    elif report is State.FINISHED:
+        assert around.state() is State.STOPPING
+    else:
+        assert around.state() is report
+
+
 def test_step_that_cannot_be_launched_is_an_error() -> None:
     """A launch that is refused counts like a step that fails."""
     around = Surroundings(Step.RUN)
