@@ -112,6 +112,8 @@ def _read_output(place: _Place) -> str | None:
 def _read_input(place: _Place) -> Input:
     place.only(*(field.name for field in fields(Input) if field.name not in _SIZE), "size")
     width, height = place.numbers("size", 2, low=1, high=65_536)
+    if not (width.is_integer() and height.is_integer()):
+        raise place.error("size", "must be whole pixels")
     std = place.numbers("std", 3, low=1e-9, high=1e9)
     found = Input(
         name=place.text("name"),
@@ -136,8 +138,15 @@ def _read_thresholds(place: _Place) -> Thresholds:
     return Thresholds(
         score=place.number("score", low=0, high=1),
         iou=place.number("iou", low=0, high=1),
-        max_detections=int(place.number("max_detections", low=1, high=10_000)),
+        max_detections=_read_limit(place),
     )
+
+
+def _read_limit(place: _Place) -> int:
+    limit = place.number("max_detections", low=1, high=10_000)
+    if not limit.is_integer():
+        raise place.error("max_detections", "must be a whole number")
+    return int(limit)
 
 
 def _read_golden(place: _Place) -> Golden:
