@@ -140,6 +140,18 @@ async def test_log_search() -> None:
         assert "cannot use the time yesterday" in wrong.err
 
 
+async def test_end_of_a_log() -> None:
+    """The short form shows the end of a log, as text or as one document."""
+    press = component(PRESS, "echo one; echo two; " + FOREVER)
+    async with nuclei.running_nucleus(press) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        await nucleus.until(lambda: "two" in nucleus.log(PRESS), "both lines are logged")
+        document = (await nucleus.cli("logs", PRESS, "--lines", "1", "--json")).document
+        assert document["name"] == PRESS
+        assert len(document["lines"]) == 1
+        assert "stdout. two." in document["lines"][0]
+
+
 async def test_log_search_follows() -> None:
     """`logs get --follow` goes on with lines as they come."""
     press = component(PRESS, "echo good morning; " + FOREVER)

@@ -12,26 +12,34 @@ from verge.nucleus import cli
 from verge.nucleus.commands import connection, deploy
 
 
-def commands(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield every command with the module and function behind it."""
-    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    if not nested:
-        yield path, parser.get_default("module"), parser.get_default("function")
-    for action in nested:
-        for name, child in action.choices.items():
-            yield from commands(child, f"{path} {name}".strip())
+def every_command(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parsers of all commands that do something."""
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not groups:
+        yield parser
+    for group in groups:
+        for below in group.choices.values():
+            yield from every_command(below)
 
 
-@pytest.mark.parametrize(("path", "module", "function"), list(commands(cli.build_parser())))
+COMMANDS = {
+    command.prog.removeprefix("verge-nucleus "): command
+    for command in every_command(cli.build_parser())
+}
+
+
+@pytest.mark.parametrize("path", COMMANDS)
 def test_every_command_exists_and_explains_itself(
-    path: str, module: str, function: str, capsys: pytest.CaptureFixture[str]
+    path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each command has a function behind it, and its help says what it does."""
+    module, function = (COMMANDS[path].get_default(key) for key in ("module", "function"))
     assert callable(getattr(importlib.import_module(f"verge.nucleus.commands.{module}"), function))
     with pytest.raises(SystemExit) as ended:
         cli.main([*path.split(), "--help"])
     assert ended.value.code == 0
-    assert "--root DIR" in capsys.readouterr().out
+    # Only `run` makes a root of its own.
+    assert ("--root DIR" in capsys.readouterr().out) is (path != "run")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["deploy", "--timeout", "soon"], ["component"]])
@@ -65,3 +73,11 @@ def test_unusable_configuration_is_refused(text: str) -> None:
     arguments = cli.build_parser().parse_args(["deploy", "--update-config", text])
     with pytest.raises(connection.CommandError, match="cannot"):
         deploy.build_request(arguments)
+
+
+def test_every_command_prints_json() -> None:
+    """Whatever answers a question answers it for programs, too, and every option is explained."""
+    silent = {"serve", "secret put", "secret remove"}
+    for name, command in COMMANDS.items():
+        options = {option for action in command._actions for option in action.option_strings}
+        assert ("--json" in options) is (name not in silent), name

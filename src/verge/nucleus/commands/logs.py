@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -25,13 +27,15 @@ def show(arguments: argparse.Namespace) -> int:
             f"cannot show the log of {arguments.name}: there is no {file}; "
             "verge-nucleus list shows the components"
         )
-    for line in last_lines(file, arguments.lines):
-        sys.stdout.write(line)
-    sys.stdout.flush()
-    if arguments.follow:
-        for line in _follow(file):
-            sys.stdout.write(line)
-            sys.stdout.flush()
+    lines = last_lines(file, arguments.lines)
+    if arguments.json and not arguments.follow:
+        print(json.dumps({"name": arguments.name, "lines": [x.rstrip("\n") for x in lines]}))
+        return 0
+    for line in itertools.chain(lines, _follow(file) if arguments.follow else ()):
+        # A log that is followed has no end, so it is one document for every line.
+        text = json.dumps({"line": line.rstrip("\n")}) + "\n" if arguments.json else line
+        sys.stdout.write(text)
+        sys.stdout.flush()
     return 0
 
 
