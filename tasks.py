@@ -104,6 +104,25 @@ def bundle(c: Any, json: bool = False) -> None:
     report.print_bundle(bundle.build_bundle(where, report=reporter.detail), as_json=json)
 
 
+@task(
+    name="model-check",
+    positional=["file"],
+    help={
+        "file": "a model's card (model.yaml), or the .onnx file beside one",
+        "picture": "a picture to look at; without it, the golden ones of the card",
+    }
+    | _JSON_HELP,
+)
+def model_check(c: Any, file: str, picture: str = "", json: bool = False) -> None:
+    """Check a model's card, show what the model finds, and hold it to what the card promises."""
+    from verge.fleet import models, project, report
+
+    result = models.check_model(
+        project.Project.find(), Path(file), Path(picture) if picture else None
+    )
+    report.print_model_check(result, as_json=json)
+
+
 @task(help=_FLEET_HELP | _ENVIRONMENT_HELP)
 def provision(
     c: Any, group: str = "", device: str = "", all: bool = False, env: str = "local"

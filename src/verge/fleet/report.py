@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from verge.fleet import errors, output
 
 if TYPE_CHECKING:
-    from verge.fleet import build, bundle, devices, operations, playbook, up, validate, wheelhouse
+    from verge.fleet import (
+        build,
+        bundle,
+        devices,
+        models,
+        operations,
+        playbook,
+        up,
+        validate,
+        wheelhouse,
+    )
 
 _NEXT_STEPS = (
     ("./inv drop PICTURE", "see what the devices find in a picture of yours"),
@@ -113,6 +123,33 @@ def print_findings(findings: Sequence[validate.Finding], as_json: bool = False) 
         )
     if not as_json:
         print(f"All components are valid; {_count(findings, 'warning')}.")
+
+
+def print_model_check(result: models.ModelCheck, as_json: bool = False) -> None:
+    """Print what a model found. Raises FleetError if it misses what its card promises."""
+    if as_json:
+        output.print_json(dataclasses.asdict(result))
+    else:
+        print(f"{result.model['name']} {result.model['version']}, read as {result.model['family']}")
+        rows = [row for item in result.pictures for row in _finding_rows(item)]
+        output.print_table(["picture", "found", "score", "box (x1, y1, x2, y2)", "took"], rows)
+        print("Boxes drawn: " + ", ".join(item["annotated"] for item in result.pictures))
+    if result.missed:
+        raise errors.FleetError(
+            f"{result.card}: {'; '.join(result.missed)}",
+            hint="correct input, output or golden of the card; docs/how-to/bring-your-own-model.md "
+            "says what to look for",
+        )
+
+
+def _finding_rows(item: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    took = f"{sum(item['timings_ms'].values()):.0f} ms"
+    for number, found in enumerate(item["detections"]):
+        box = ", ".join(f"{value:.0f}" for value in found["box"])
+        shown, time = (item["picture"], took) if number == 0 else ("", "")
+        yield shown, found["label"], f"{found['score']:.2f}", box, time
+    if not item["detections"]:
+        yield item["picture"], "nothing", "", "", took
 
 
 def print_names(names: Sequence[str], as_json: bool = False) -> None:
