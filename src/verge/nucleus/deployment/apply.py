@@ -167,16 +167,19 @@ class Executor:
         try:
             if resumed:
                 self._count_attempt(record, Phase.BOOTSTRAPPING)
-            for name in bootstrap.due(self._device.present, after):
+            due = bootstrap.due(self._device.present, after)
+            for name in due:
                 if name in record.bootstrapped or record.cancel_requested:
                     continue
                 wish = await self._bootstrapper.run(after.components[name])
                 record.bootstrapped.append(name)
-                if wish is not bootstrap.Wish.NOTHING:
+                asked = wish is not bootstrap.Wish.NOTHING
+                if asked:
                     record.attempts = 0  # the nucleus ends on purpose
                 self._records.save(record, Phase.BOOTSTRAPPING)
-                if wish is not bootstrap.Wish.NOTHING:
+                if asked:
                     self._restart(record, wish)
+                if asked and name != due[-1]:
                     return
         except failures.EXPECTED as error:
             self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
