@@ -87,6 +87,44 @@ def test_refuses_a_model_its_card_does_not_describe(
         session.load_session(make_model(tmp_path, shape, output))
 
 
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_fractions_come_as_float32(tmp_path: Path, kind: int) -> None:
+    """Half and double precision in the outputs are nothing the families must know of."""
+    made = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])
+    model = onnx.load_from_string(made.model.read_bytes())
+    model.graph.node.append(helper.make_node("Cast", ["output0"], ["output1"], to=kind))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("output1", kind, [1, 5, 21]))
+    loaded = session.load_session(make_card(tmp_path, model.SerializeToString()))
+    outputs = loaded.run(np.ones((1, 3, 32, 32), np.float32))
+    assert outputs["output1"].dtype == np.float32
+
+
+def test_refuses_outputs_that_are_no_tensors(tmp_path: Path) -> None:
+    """A network that returns a sequence is refused by the name of the output."""
+    made = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])
+    model = onnx.load_from_string(made.model.read_bytes())
+    model.graph.node.append(helper.make_node("SequenceConstruct", ["output0"], ["list"]))
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, [1, 5, 21])
+    )
+    with pytest.raises(ModelError, match=r"its output list is seq\(tensor\(float\)\), not"):
+        session.load_session(make_card(tmp_path, model.SerializeToString()))
+
+
+def test_refuses_a_model_that_does_not_run(tmp_path: Path) -> None:
+    """A network with open dimensions that fails at the size of the card is refused in one line."""
+    made = make_model(tmp_path, ["batch", 3, "h", "w"], [1, 5, 21])
+    model = onnx.load_from_string(made.model.read_bytes())
+    model.graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [2], [7, -1]))
+    model.graph.node.insert(0, helper.make_node("Reshape", ["images", "shape"], ["reshaped"]))
+    model.graph.node[1].input[0] = "reshaped"
+    with pytest.raises(ModelError, match=r"it does not run on \[1, 3, 32, 32\]: ") as caught:
+        session.load_session(make_card(tmp_path, model.SerializeToString()))
+    assert "\n" not in str(caught.value)
+
+
 def test_refuses_another_file(tmp_path: Path) -> None:
     """A model with another SHA-256 than the card's is not loaded."""
     found = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])

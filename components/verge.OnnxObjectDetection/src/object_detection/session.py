@@ -36,15 +36,26 @@ class Session:
         self._outputs = [output.name for output in session.get_outputs()]
         self._network = base.Network(len(self.card.labels), card.input.width, card.input.height)
         # One run makes the first picture as quick as the others and shows the output's shape.
-        outputs = self.run(np.zeros(_input_shape(card), dtype=card.input.type))
+        outputs = self._try(np.zeros(_input_shape(card), dtype=card.input.type))
         self.family_name, self.family = families.choose_family(
             card.family, about.families, outputs, self._network
         )
 
     def run(self, tensor: NDArray[Any]) -> Outputs:
-        """Return the outputs by name for one input tensor."""
+        """Return the outputs by name for one input tensor, fractions as float32."""
         values = self._session.run(self._outputs, {self._input: tensor})
-        return dict(zip(self._outputs, values, strict=True))
+        return {
+            name: value if value.dtype.kind != "f" else np.asarray(value, dtype=np.float32)
+            for name, value in zip(self._outputs, values, strict=True)
+        }
+
+    def _try(self, tensor: NDArray[Any]) -> Outputs:
+        try:
+            return self.run(tensor)
+        except Exception as error:
+            # The runtime's own exceptions share no base but Exception.
+            shape = list(tensor.shape)
+            raise ModelError(f"it does not run on {shape}: {_first_line(error)}") from error
 
     def read(self, outputs: Outputs, least: float) -> Candidates:
         """Return the candidates with at least the given score."""
@@ -84,6 +95,7 @@ def load_session(card: Card) -> Session:
         # The runtime's own exceptions share no base but Exception.
         raise ModelError(f"cannot load the model {card.model}: {_first_line(error)}") from error
     _check_input(card, session)
+    _check_outputs(card, session)
     try:
         return Session(card, session)
     except ModelError as error:
@@ -104,6 +116,15 @@ def _check_input(card: Card, session: Any) -> None:
         raise ModelError(
             f"cannot use the model {card.model}: the card wants {wanted}, the model has {found}"
         )
+
+
+def _check_outputs(card: Card, session: Any) -> None:
+    for entry in session.get_outputs():
+        if not entry.type.startswith("tensor("):
+            raise ModelError(
+                f"cannot use the model {card.model}: its output {entry.name} is {entry.type}, "
+                "not a tensor; export it with plain tensors"
+            )
 
 
 def _agrees(card: Card, shape: list[int | str | None]) -> bool:
