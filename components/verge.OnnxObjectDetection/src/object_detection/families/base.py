@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,12 +141,19 @@ def count_cells(network: Network, strides: Iterable[int]) -> int:
     return sum(-(-network.width // step) * -(-network.height // step) for step in strides)
 
 
-def make_grid(network: Network, strides: Iterable[int]) -> tuple[Floats, Floats]:
-    """Return column and row (n by 2) and stride (n by 1) of every cell, row by row."""
+@functools.lru_cache(maxsize=4)
+def make_grid(network: Network, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Return column and row (n by 2) and stride (n by 1) of every cell, row by row.
+
+    It is the same for every picture, so it is made once; callers do not write to it.
+    """
     cells, steps = [], []
     for step in strides:
         columns, rows = -(-network.width // step), -(-network.height // step)
         x, y = np.meshgrid(np.arange(columns), np.arange(rows))
         cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
         steps.append(np.full((columns * rows, 1), step))
-    return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
+    grid = np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
+    for part in grid:
+        part.setflags(write=False)
+    return grid
