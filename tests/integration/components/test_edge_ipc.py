@@ -97,10 +97,18 @@ def test_a_refusal_names_the_topic(bench: Bench) -> None:
     assert bench.lost.empty()
 
 
+def test_iot_core_needs_a_permission_of_its_own(bench: Bench) -> None:
+    """A policy for local topics does not open IoT Core, which is a refusal and not a lack."""
+    with pytest.raises(edge.NucleusError, match="press/files: UnauthorizedError") as caught:
+        bench.link.publish_to_iot_core("press/files", {"id": "1"})
+    assert caught.value.supported
+    assert bench.lost.empty()
+
+
 def test_what_the_nucleus_lacks_is_known_as_such(bench: Bench) -> None:
     """An operation that the nucleus does not have is told from one that failed."""
     with pytest.raises(edge.NucleusError) as caught:
-        bench.link.publish_to_iot_core("press/files", {"id": "1"})
+        edge._wait("verify", bench.link._client.verify_client_device_identity_async())
     assert not caught.value.supported
     assert bench.lost.empty()
 
