@@ -57,6 +57,20 @@ def new(c: Any, name: str) -> None:
     report.print_created(scaffold.create_component(project.Project.find(), name))
 
 
+@task(
+    positional=["name"],
+    help={
+        "name": "the component to run",
+        "config": "configuration to merge, as JSON",
+    },
+)
+def run(c: Any, name: str, config: str = "") -> None:
+    """Try a component on this machine, without root or a device; every save runs it anew."""
+    from verge.fleet import project, tryout
+
+    tryout.run_component(project.Project.find(), name, config)
+
+
 @task(iterable=["name"], help=_NAMES_HELP | _JSON_HELP)
 def validate(c: Any, name: list[str], json: bool = False) -> None:
     """Check recipes, gdk-configs and the dependencies between components."""
