@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-ARCHIVE = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
+from ansible.errors import AnsibleFilterError
+
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 _ONE_LINE = re.compile(
@@ -72,11 +72,12 @@ def debian_sources(apt_directory: str, suite: str, mirror: str = "") -> str:
     """Return deb822 sources of a Debian release, from the mirrors this machine uses itself.
 
     Third parties' sources are left out: a device is made of Debian's packages alone. `mirror`
-    replaces the machine's own mirrors; it is asked for the release only, not for updates.
+    replaces the machine's own mirrors; it is asked for the release only, not for updates. Raises
+    AnsibleFilterError if there is neither.
     """
     if mirror:
         return _stanza(mirror, suite)
-    archive, security = ARCHIVE, SECURITY
+    archive = security = ""
     own = [source for source in read_sources(Path(apt_directory)) if source.is_debians_own()]
     for uri in reversed([uri for source in own for uri in source.uris]):
         folder = urlsplit(uri).path.rstrip("/").rsplit("/", 1)[-1]
@@ -84,9 +85,15 @@ def debian_sources(apt_directory: str, suite: str, mirror: str = "") -> str:
             security = uri
         elif folder == "debian":
             archive = uri
-    return "\n".join(
-        (_stanza(archive, f"{suite} {suite}-updates"), _stanza(security, f"{suite}-security"))
-    )
+    if not archive:
+        raise AnsibleFilterError(
+            f"cannot tell where Debian's packages come from: {apt_directory} names no Debian "
+            "mirror; set edge_device_podman_mirror"
+        )
+    stanzas = [_stanza(archive, f"{suite} {suite}-updates")]
+    if security:
+        stanzas.append(_stanza(security, f"{suite}-security"))
+    return "\n".join(stanzas)
 
 
 def _stanza(uri: str, suites: str) -> str:
