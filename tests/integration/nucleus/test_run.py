@@ -78,8 +78,12 @@ async def running(directory: Path, *arguments: str) -> AsyncIterator[Running]:
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(nuclei.PATIENCE):
-            await process.wait()
+        try:
+            async with asyncio.timeout(nuclei.PATIENCE):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            raise
 
 
 def roots() -> set[Path]:
@@ -103,6 +107,20 @@ async def test_save_is_running_within_two_seconds(tmp_path: Path) -> None:
         command.process.send_signal(signal.SIGINT)
         assert await command.process.wait() == 0
     assert roots() == before
+
+
+async def test_interrupt_ends_it_where_a_script_had_it_ignored(tmp_path: Path) -> None:
+    """Started in the background of a script, which ignores Ctrl-C, it still ends clean."""
+    directory = tmp_path / HELLO
+    write(directory, {"main.py": PROGRAM.format("one")})
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        async with running(directory) as command:
+            await command.event("running")
+            command.process.send_signal(signal.SIGINT)
+            assert await command.process.wait() == 0
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 async def test_mistakes_are_told_and_corrected(tmp_path: Path) -> None:

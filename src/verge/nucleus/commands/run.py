@@ -61,12 +61,14 @@ def _temporary() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM clean up as Ctrl-C does."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM clean up as Ctrl-C does, and Ctrl-C also where a script had it ignored."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    former = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
 
 
 def _configure(top: Path) -> paths.Paths:
