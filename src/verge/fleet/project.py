@@ -102,11 +102,6 @@ class Project:
         return self.state_dir / "ssh"
 
     @property
-    def image_dir(self) -> Path:
-        """The root file system of the simulated devices."""
-        return self.state_dir / "image"
-
-    @property
     def results_dir(self) -> Path:
         """What was fetched from devices, one folder per device."""
         return self.state_dir / "results"

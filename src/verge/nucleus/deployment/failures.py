@@ -22,14 +22,6 @@ class DeploymentError(errors.NucleusError):
         return ["DEPLOYMENT_FAILURE", self.code]
 
 
-class DirectoryError(DeploymentError):
-    """A recipe or artifact directory of a local deployment cannot be used."""
-
-    def __init__(self, argument: str, reason: str) -> None:
-        super().__init__(reason, "IO_ERROR")
-        self.argument = argument
-
-
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (
     (packages.MissingArtifactError, "ARTIFACT_DOWNLOAD_ERROR", "REQUEST_ERROR"),
     (packages.ChecksumError, "ARTIFACT_CHECKSUM_MISMATCH", "COMPONENT_RECIPE_ERROR"),

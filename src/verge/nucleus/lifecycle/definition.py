@@ -44,11 +44,6 @@ def define(installed: state.Installed) -> Definition:
         return Definition(installed, lifecycle.Lifecycle(), failure)
 
 
-def not_valid(step: Step) -> states.StatusCode:
-    """Return the status code for a step that cannot be used as it is written."""
-    return _code(step, "CONFIG_NOT_VALID")
-
-
 def no_user(step: Step) -> states.StatusCode:
     """Return the status code for a step without a user to run it as."""
     return _code(step, "MISSING_DEFAULT_RUNWITH")
