@@ -32,14 +32,6 @@ class Excludes:
         parts = path.split("/")
         return any(_match(pattern, parts, is_folder) for pattern in self._patterns)
 
-    def cover(self, path: str) -> bool:
-        """Return whether the file at `path` is left out, itself or with a folder it lies in."""
-        parts = path.split("/")
-        folders = ("/".join(parts[:count]) for count in range(1, len(parts)))
-        return any(self.match(folder, is_folder=True) for folder in folders) or self.match(
-            path, is_folder=False
-        )
-
 
 def _match(pattern: list[str], parts: list[str], is_folder: bool) -> bool:
     if not pattern:
