@@ -1,4 +1,4 @@
-"""The local cloud's errors. Every message is one sentence: what cannot be done, where, what next."""
+"""The errors of the local cloud: one sentence each, what cannot be done, where, what next."""
 
 from __future__ import annotations
 

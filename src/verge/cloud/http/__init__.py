@@ -1,0 +1,1 @@
+"""HTTP as the parts of the local cloud offer it."""
