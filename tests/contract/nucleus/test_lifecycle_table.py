@@ -65,11 +65,18 @@ ROWS = {
     "run-launched": Row({"run": "sleep 0.3; exit 0"}, "STARTING RUNNING STOPPING FINISHED"),
     "no-startup-no-run": Row({"install": "true"}, "STARTING STOPPING FINISHED"),
     "startup-non-zero": Row({"startup": "exit 1"}, "STARTING ERRORED:STARTUP_ERROR"),
+    "startup-bad-config": Row(
+        {"startup": {"Timeout": 5}}, "STARTING ERRORED:STARTUP_CONFIG_NOT_VALID"
+    ),
     "startup-timeout": Row(
         {"startup": {"Script": FOREVER, "Timeout": 0.1}}, "STARTING ERRORED:STARTUP_TIMEOUT"
     ),
     "run-exit-0": Row({"run": "true", "shutdown": "touch shut"}, "RUNNING STOPPING FINISHED"),
     "run-non-zero": Row({"run": "exit 7"}, "RUNNING ERRORED:RUN_ERROR"),
+    "run-bad-config": Row(
+        {"run": {"Script": "true", "Skipif": "sometimes"}},
+        "STARTING ERRORED:RUN_CONFIG_NOT_VALID STOPPING",
+    ),
     "run-timeout": Row({"run": {"Script": FOREVER, "Timeout": 0.2}}, "RUNNING ERRORED:RUN_TIMEOUT"),
     "late-startup-non-zero": Row(
         {"startup": reporting("RUNNING") + "; exit 3"}, "STARTING RUNNING ERRORED"
@@ -102,6 +109,17 @@ ROWS = {
     ),
     "reported-errored": Row(
         {"run": reporting("ERRORED") + "; " + FOREVER}, "RUNNING ERRORED:RUN_ERROR STOPPING"
+    ),
+    "shutdown-bad-config": Row(
+        {"run": FOREVER, "shutdown": {}},
+        "RUNNING STOPPING ERRORED:SHUTDOWN_ERROR FINISHED",
+        asked="stop",
+    ),
+    "recover-bad-config": Row(
+        {"run": "exit 1", "recover": {}}, "RUNNING ERRORED:RUN_ERROR STOPPING INSTALLED"
+    ),
+    "setenv-bad-config": Row(
+        {"setenv": [], "run": FOREVER}, "NEW ERRORED:INSTALL_CONFIG_NOT_VALID NEW"
     ),
     "third-error-in-new": Row({"install": "exit 1"}, "NEW BROKEN:INSTALL_ERROR"),
     "third-error-in-starting": Row({"startup": "exit 1"}, "STARTING BROKEN:STARTUP_ERROR"),

@@ -131,10 +131,13 @@ async def test_lost_dependency_restarts_only_hard_dependents(kind: str, starts: 
         ),
         pytest.param(
             {"run": {"Script": "true", "Skipif": "sometimes"}},
-            "(INSTALL_CONFIG_NOT_VALID)",
+            "(RUN_CONFIG_NOT_VALID)",
             id="bad-skipif",
         ),
-        pytest.param({"run": {}}, "(INSTALL_CONFIG_NOT_VALID)", id="no-script"),
+        pytest.param({"startup": {}}, "(STARTUP_CONFIG_NOT_VALID)", id="no-script"),
+        pytest.param(
+            {"bootstrap": {}, "run": FOREVER}, "(INSTALL_CONFIG_NOT_VALID)", id="no-bootstrap"
+        ),
     ],
 )
 async def test_failing_step_names_itself(lifecycle: dict[str, object], reason: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from verge.nucleus.lifecycle import failures, states
 from verge.nucleus.lifecycle.component import Step
@@ -16,8 +18,8 @@ class Definition:
 
     installed: state.Installed
     steps: lifecycle.Lifecycle
-    fault: failures.Failure | None = None
-    """Set if the lifecycle cannot be used; the component then fails its install."""
+    faults: Mapping[Step, failures.Failure] = field(default_factory=dict)
+    """Why steps cannot be used, by step; each fails where it is to be launched (contract 2.5)."""
 
     @property
     def name(self) -> str:
@@ -36,12 +38,24 @@ class Definition:
 
 
 def define(installed: state.Installed) -> Definition:
-    """Return the definition of an installed component; a fault in it is kept, not raised."""
-    try:
-        return Definition(installed, lifecycle.parse_lifecycle(installed.lifecycle))
-    except errors.RecipeError as error:
-        failure = failures.Failure(states.StatusCode.INSTALL_CONFIG_NOT_VALID, str(error))
-        return Definition(installed, lifecycle.Lifecycle(), failure)
+    """Return the definition of an installed component; faults in it are kept, not raised."""
+    usable: dict[str, Any] = dict(installed.lifecycle)
+    faults: dict[Step, failures.Failure] = {}
+    while True:
+        try:
+            return Definition(installed, lifecycle.parse_lifecycle(usable), faults)
+        except errors.StepError as error:
+            step = _failing(error.step)
+            faults.setdefault(step, failures.Failure(_code(step, "CONFIG_NOT_VALID"), str(error)))
+            usable = {key: v for key, v in usable.items() if str(key).lower() != error.step}
+
+
+def _failing(part: str) -> Step:
+    """Return the step that fails for a faulty part of a lifecycle.
+
+    What all steps share fails the first one, and so does bootstrap, which has no codes.
+    """
+    return Step(part) if part in set(Step) else Step.INSTALL
 
 
 def no_user(step: Step) -> states.StatusCode:
