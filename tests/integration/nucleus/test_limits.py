@@ -90,3 +90,26 @@ async def test_default_limits_apply_to_components_without_their_own() -> None:
         assert json.loads(nucleus.paths.config_file.read_text())
         await nucleus.deploy("--merge", PRESS)
         assert memory_limit(nucleus) == str(51_200 * 1024)
+
+
+async def test_bootstrap_and_uninstall_are_limited_too() -> None:
+    """Steps outside a component's life have its limits (contract 2.9), and leave no group."""
+    tell = (
+        "for f in /sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)"
+        "/memory.limit_in_bytes /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.max; "
+        "do [ -e $f ] && cat $f > {work:path}/"
+    )
+    steps = {step: f"{tell}{step}; done; true" for step in ("bootstrap", "uninstall")}
+    component = recipes.Component(PRESS, run=FOREVER, lifecycle=steps)
+    async with nuclei.running_nucleus(component) as nucleus:
+        deployment = await nucleus.submit(
+            rootComponentVersionsToAdd={PRESS: "1.0.0"}, componentToRunWithInfo=run_with(102_400)
+        )
+        assert await nucleus.wait() == 100
+        await nucleus.start()
+        assert (await nucleus.ended(deployment))["status"] == "SUCCEEDED"
+        top = group(nucleus).parent
+        await nucleus.deploy("--remove", PRESS)
+        for step in steps:
+            assert nucleus.work(PRESS, step).read_text().strip() == str(102_400 * 1024)
+        assert not top.exists()

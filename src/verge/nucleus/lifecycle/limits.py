@@ -160,11 +160,13 @@ class Groups:
 
     def _make_freezable(self, component: str, limits: Limits) -> Path:
         if self.is_v2:
-            self._limit_v2(component, limits)
-        elif not self._freezer.is_dir():
+            if limits:
+                self._limit_v2(component, limits)
+            group = self._top_v2() / component  # every group can freeze, without a controller
+        elif self._freezer.is_dir():
+            group = self._freezer / self._name / component
+        else:
             raise GroupsError("the host offers no control groups to freeze processes")
-        group = self._freezable(component)
-        assert group is not None  # noqa: S101 - version 2 has just prepared it
         group.mkdir(parents=True, exist_ok=True)
         return group
 
@@ -202,7 +204,10 @@ class Groups:
     # Version 2
 
     def _limit_v2(self, component: str, limits: Limits) -> None:
-        group = self._prepare_v2() / component
+        top = self._top_v2()
+        for parent in (top.parent, top):
+            _write(parent / "cgroup.subtree_control", "+memory +cpu")
+        group = top / component
         group.mkdir(parents=True, exist_ok=True)
         _write(group / "memory.max", limits.memory or "max")
         _write(group / "cpu.max", f"{limits.quota or 'max'} {PERIOD}")
@@ -212,8 +217,8 @@ class Groups:
         line = next(x for x in self._own.read_text().splitlines() if x.startswith("0::"))
         return self._mount / line.removeprefix("0::").lstrip("/")
 
-    def _prepare_v2(self) -> Path:
-        """Return the group above those of the components, its controllers switched on."""
+    def _top_v2(self) -> Path:
+        """Return the group above those of the components, which is made if it is missing."""
         if self._v2 is None:
             own = self._own_v2()
             if own != self._mount:
@@ -225,8 +230,6 @@ class Groups:
                         _write(leaf / "cgroup.procs", pid)
             group = own / self._name
             group.mkdir(exist_ok=True)
-            for parent in (own, group):
-                _write(parent / "cgroup.subtree_control", "+memory +cpu")
             self._v2 = group
         return self._v2
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from verge.nucleus import logs
-from verge.nucleus.lifecycle import definition, environment, process, reaper, runner, users
+from verge.nucleus.lifecycle import (
+    confinement,
+    definition,
+    environment,
+    process,
+    reaper,
+    runner,
+    users,
+)
 from verge.nucleus.lifecycle.component import Step
 from verge.recipe import lifecycle
 
@@ -30,7 +38,11 @@ async def run(
     token: str,
     more: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a step to its end, all its processes included, with `more` in its environment."""
+    """Run a step to its end, all its processes included, with `more` in its environment.
+
+    It has the resource limits of its component.
+    """
+    confined = confinement.Confinement(around.groups, defined.name, f"{defined.name}@{name}")
     log = logs.Writer(
         logs.LogFile(around.settings.paths.logs, defined.name, around.settings.logging),
         around.settings.logging.format,
@@ -47,10 +59,12 @@ async def run(
         log.event(level, defined.name, text, kind=stream, fields=fields)
 
     try:
-        command = _command(around, defined, step, token, more or {})
+        limits = confinement.limits_of(defined, around.settings)
+        command = _command(around, defined, step, token, more or {}, confined.prepare(limits))
         launched = process.Process(command, process.Watch(line=keep, exited=ended.set_result))
     except (OSError, ValueError, users.UserError) as error:
         log.close()
+        confined.remove()
         return Outcome(None, f"cannot launch {name}: {error}")
     around.journal.add(launched.pid, token)
     try:
@@ -61,6 +75,7 @@ async def run(
     finally:
         await reaper.end(lambda: reaper.find([launched.pid], [token]))
         launched.release()
+        confined.remove()
         log.close()
     return Outcome(found.code, f"{name} {found}", tuple(lines))
 
@@ -70,6 +85,10 @@ async def uninstall(
 ) -> None:
     """Run the uninstall step of a removed component; a failure of it is logged (contract 1.7)."""
     log = logs.Logger("lifecycle")
+    if fault := defined.faults.get(Step.UNINSTALL):
+        log.warning(
+            "Uninstall failed", component=defined.name, code=fault.code, reason=fault.reason
+        )
     step = defined.step(Step.UNINSTALL)
     if step is None:
         return
@@ -87,6 +106,7 @@ def _command(
     step: lifecycle.Step,
     token: str,
     more: Mapping[str, str],
+    confine: Callable[[int], None] | None,
 ) -> process.Command:
     configured, installed = around.settings, defined.installed
     owner = users.choose(installed.posix_user, configured.posix_user)
@@ -105,4 +125,5 @@ def _command(
         ),
         user=user,
         shell=configured.posix_shell,
+        prepare=confine,
     )

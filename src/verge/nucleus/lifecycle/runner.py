@@ -14,6 +14,7 @@ from typing import Protocol
 from verge.nucleus import logs, settings
 from verge.nucleus.lifecycle import (
     component,
+    confinement,
     definition,
     environment,
     failures,
@@ -81,6 +82,7 @@ class Runner:
         """How often it has failed since the nucleus started."""
         self.last_lines: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
         self._around = surroundings
+        self._confinement = confinement.Confinement(surroundings.groups, defined.name)
         self._neighbours = neighbours
         self._loop = asyncio.get_running_loop()
         self._processes: list[process.Process] = []
@@ -111,7 +113,7 @@ class Runner:
     def close(self) -> None:
         """Close the log and give the control groups back."""
         self._log.close()
-        self._around.groups.remove(self.name)
+        self._confinement.remove()
 
     def limit(self, defined: definition.Definition) -> None:
         """Give the processes that run the limits of a new definition (contract 2.8)."""
@@ -124,7 +126,7 @@ class Runner:
             # What they start meanwhile is in the groups already.
             self._around.groups.admit(self.name, reaper.find(self._sessions, [self.token]))
         except limits.GroupsError as error:
-            self._warn_of_limits(error)
+            self._confinement.warn(error)
 
     def pause(self) -> None:
         """Freeze all processes where they are. Raises GroupsError."""
@@ -146,8 +148,8 @@ class Runner:
     def launch(self, step: Step) -> Launch | failures.Failure:
         """Launch a step. A paused component is resumed first (contract 2.9)."""
         self.resume()
-        if self.definition.fault and step is Step.INSTALL:
-            return self.definition.fault
+        if fault := self.definition.faults.get(step):
+            return self._refused(fault, step)
         defined = self.definition.step(step)
         if defined is None:
             return Launch.SKIPPED
@@ -159,11 +161,10 @@ class Runner:
             self._prepare(user)
             launched = self._spawn(step, defined, user)
         except users.UserError as error:
-            return self._refused(definition.no_user(step), step, str(error))
+            return self._refused(failures.Failure(definition.no_user(step), str(error)), step)
         except (OSError, ValueError) as error:
-            return self._refused(
-                definition.not_launched(step), step, f"cannot launch {step}: {error}"
-            )
+            reason = f"cannot launch {step}: {error}"
+            return self._refused(failures.Failure(definition.not_launched(step), reason), step)
         self._processes.append(launched)
         self._sessions.add(launched.pid)
         self._around.journal.add(launched.pid, self.token)
@@ -262,7 +263,7 @@ class Runner:
             environment=self._environment(defined, user),
             user=user,
             shell=self._around.settings.posix_shell,
-            prepare=self._confinement(),
+            prepare=self._confinement.prepare(self._limits_of(self.definition)),
         )
         watch = process.Watch(
             line=lambda stream, line: self._line(step, stream, line),
@@ -276,31 +277,7 @@ class Runner:
         return process.Process(command, watch)
 
     def _limits_of(self, defined: definition.Definition) -> limits.Limits:
-        own, default = defined.installed, self._around.settings.limits
-        return limits.Limits(
-            own.memory_kilobytes or default.memory_kilobytes, own.cpus or default.cpus
-        )
-
-    def _confinement(self) -> Callable[[int], None] | None:
-        """Return what confines a process to the component's limits, if it has any."""
-        wanted = self._limits_of(self.definition)
-        if not wanted:
-            return None
-        try:
-            self._around.groups.limit(self.name, wanted)
-        except limits.GroupsError as error:
-            self._warn_of_limits(error)
-            return None
-        return self._confine
-
-    def _confine(self, pid: int) -> None:
-        try:
-            self._around.groups.admit(self.name, [pid])
-        except limits.GroupsError as error:
-            self._warn_of_limits(error)
-
-    def _warn_of_limits(self, error: limits.GroupsError) -> None:
-        log.warning("Component runs without its resource limits", component=self.name, reason=error)
+        return confinement.limits_of(defined, self._around.settings)
 
     def _limit(self, step: Step, defined: lifecycle.Step) -> None:
         self._cancel_timer()
@@ -352,9 +329,9 @@ class Runner:
         reason = f"{step} did not end within {limit:g} s"
         self.machine.timed_out(step, failures.Failure(definition.too_slow(step), reason))
 
-    def _refused(self, code: object, step: Step, reason: str) -> failures.Failure:
-        log.error("Step not launched", component=self.name, step=step, reason=reason)
-        return failures.Failure(code, reason)  # type: ignore[arg-type]
+    def _refused(self, failure: failures.Failure, step: Step) -> failures.Failure:
+        log.error("Step not launched", component=self.name, step=step, reason=failure.reason)
+        return failure
 
     async def _end(self) -> None:
         left = await reaper.end(lambda: reaper.find(self._sessions, [self.token]))
