@@ -65,6 +65,30 @@ class Things(Protocol):
         """Call back after every change of things, groups, certificates, policies or aliases."""
 
 
+# Credentials of devices (implemented in `aws`)
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials that a device was given for its role; `expires` in seconds since the epoch."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    role: str
+    thing: str
+    expires: float
+
+
+class Sessions(Protocol):
+    """The credentials that were handed out and have not expired."""
+
+    def issue(self, *, role: str, thing: str, seconds: int) -> Session:
+        """Make credentials for the thing in a role (ARN)."""
+
+    def find(self, access_key_id: str) -> Session | None:
+        """Return the session of an access key; None if there is none or it has expired."""
+
+
 # Files (implemented in `objects`)
 
 
