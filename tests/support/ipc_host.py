@@ -55,7 +55,7 @@ class MemoryConfiguration:
     def get(self, component: str, path: Sequence[str]) -> Any:
         return _plain(self._find(component, path))
 
-    def merge(
+    async def merge(
         self, component: str, path: Sequence[str], value: Mapping[str, Any], timestamp: float
     ) -> None:
         self._find(component, [])

@@ -6,7 +6,6 @@ messages of QoS 0 make way; if there are none, a further message is refused.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
@@ -82,7 +81,6 @@ class Spool:
         self._db = db
         self._limit = limit
         self._clock = clock
-        self._pending: list[tuple[Message, int, asyncio.Future[None]]] = []
         self.dropped = 0
         """Messages of QoS 0 that had to make way."""
         self.changed: Callable[[], None] = lambda: None
@@ -98,13 +96,12 @@ class Spool:
 
     async def put(self, message: Message, qos: int) -> None:
         """Return when the message is on disk. Raises SpoolFullError or StoreError."""
-        loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
-        if not self._pending:
-            # All that arrive in this round share one transaction, hence one sync of the disk.
-            loop.call_soon(self._write)
-        self._pending.append((message, qos, written))
-        await written
+        try:
+            await self._db.commits.write(lambda: self._store(message, qos))
+        except errors.StoreError:
+            self._count()
+            raise
+        self.changed()
 
     def oldest(self, most: int) -> Sequence[Spooled]:
         """Return the first messages in the order in which they came; expired ones go."""
@@ -124,26 +121,9 @@ class Spool:
                     self._db.execute("DELETE FROM spool WHERE number = ?", number)
             self._count()
 
-    def _write(self) -> None:
-        pending, self._pending = self._pending, []
-        outcomes: list[errors.NucleusError | None] = []
-        try:
-            with self._db.transaction():
-                outcomes = [self._store(message, qos) for message, qos, _ in pending]
-        except errors.StoreError as error:
-            outcomes = [error] * len(pending)
-            self._count()
-        for (_, _, written), outcome in zip(pending, outcomes, strict=True):
-            if not written.done():
-                if outcome is None:
-                    written.set_result(None)
-                else:
-                    written.set_exception(outcome)
-        self.changed()
-
-    def _store(self, message: Message, qos: int) -> SpoolFullError | None:
+    def _store(self, message: Message, qos: int) -> None:
         if self._used + message.size > self._limit and not self._make_room(message.size):
-            return SpoolFullError(
+            raise SpoolFullError(
                 f"cannot queue the message: {self._used} of {self._limit} bytes wait for AWS IoT "
                 "Core already; connect the device or publish less"
             )
@@ -156,7 +136,6 @@ class Spool:
             msgspec.json.encode(message),
         )
         self._used += message.size
-        return None
 
     def _make_room(self, size: int) -> bool:
         rows = self._db.rows("SELECT number, size FROM spool WHERE qos = 0 ORDER BY number")

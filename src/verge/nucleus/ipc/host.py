@@ -150,12 +150,13 @@ class Configuration(Protocol):
         Raises KeyError if the component or the path does not exist.
         """
 
-    def merge(
+    async def merge(
         self, component: str, path: Sequence[str], value: Mapping[str, Any], timestamp: float
     ) -> None:
         """Merge the value into the container at the path (contract 4.8, UpdateConfiguration).
 
-        Raises StaleWriteError if a value there is newer than the timestamp.
+        On return it is durable. Raises StaleWriteError if a value there is newer than the
+        timestamp, KeyError for an unknown component.
         """
 
     def subscribe(
@@ -264,11 +265,11 @@ class Shadows(Protocol):
     def get(self, thing: str, name: str) -> bytes:
         """Return a shadow."""
 
-    def update(self, thing: str, name: str, payload: bytes) -> bytes:
-        """Merge an update in and return what was accepted."""
+    async def update(self, thing: str, name: str, payload: bytes) -> bytes:
+        """Merge an update in and return what was accepted, once it is durable."""
 
-    def delete(self, thing: str, name: str) -> bytes:
-        """Remove a shadow and return its last version."""
+    async def delete(self, thing: str, name: str) -> bytes:
+        """Remove a shadow and return its last version, once it is gone for good."""
 
     def names(self, thing: str, after: str, most: int) -> Sequence[str]:
         """Return at most so many names of named shadows behind a name, in order."""

@@ -33,6 +33,8 @@ TOTAL_BYTES = 16 * 1024 * 1024
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _SHADOW = re.compile(r"[$a-zA-Z0-9:_-]{1,64}")
 
+_ACCEPTED = "update/accepted"
+
 Publish = Callable[[str, bytes], None]
 
 
@@ -78,31 +80,36 @@ class Shadows:
         self._tell(key, "get/accepted", answer)
         return answer
 
-    def update(self, thing: str, name: str, payload: bytes) -> bytes:
-        """Merge an update in and return what was accepted, as JSON. Raises RequestError."""
+    async def update(self, thing: str, name: str, payload: bytes) -> bytes:
+        """Merge an update in and return what was accepted, as JSON, once it is on disk.
+
+        Raises RequestError.
+        """
         key = Key(thing, name)
         token = None
         try:
             key.check()
             update = documents.read_update(payload)
             token = update.client_token
-            return self._update(key, update)
+            news = await self._db.commits.write(lambda: self._update(key, update))
         except RequestError as error:
             self._reject(key, "update", error, token)
             raise
+        for topic, message in news.items():
+            self._tell(key, topic, message)
+        return news[_ACCEPTED]
 
-    def delete(self, thing: str, name: str) -> bytes:
-        """Remove a shadow and return its last version, as JSON. Raises RequestError."""
+    async def delete(self, thing: str, name: str) -> bytes:
+        """Remove a shadow and return its last version, as JSON, once it is gone for good.
+
+        Raises RequestError.
+        """
         key = Key(thing, name)
         try:
-            present = self._find(key)
+            answer = await self._db.commits.write(lambda: self._delete(key))
         except RequestError as error:
             self._reject(key, "delete", error)
             raise
-        self._db.execute(
-            "UPDATE shadows SET document = NULL WHERE thing = ? AND name = ?", thing, name
-        )
-        answer = _json({"version": present.version, "timestamp": self._now()})
         self._tell(key, "delete/accepted", answer)
         return answer
 
@@ -136,7 +143,15 @@ class Shadows:
             }
         )
 
-    def _update(self, key: Key, update: Update) -> bytes:
+    def _delete(self, key: Key) -> bytes:
+        present = self._find(key)
+        self._db.execute(
+            "UPDATE shadows SET document = NULL WHERE thing = ? AND name = ?", key.thing, key.name
+        )
+        return _json({"version": present.version, "timestamp": self._now()})
+
+    def _update(self, key: Key, update: Update) -> dict[str, bytes]:
+        """Store an update and return what the local topics are to be told, in this order."""
         version, present = self._load(key)
         if update.version is not None and update.version not in (
             {version} if present else {version, 0}
@@ -147,7 +162,7 @@ class Shadows:
         now = self._now()
         changed = documents.apply(present, update, now, version + 1)
         self._store(key, changed, is_new=present is None)
-        return self._tell_update(key, update, present, changed, now)
+        return _news_of(update, present, changed, now)
 
     def _store(self, key: Key, document: Document, *, is_new: bool) -> None:
         text = msgspec.json.encode(document)
@@ -164,23 +179,6 @@ class Shadows:
             document.version,
             text,
         )
-
-    def _tell_update(
-        self, key: Key, update: Update, before: Document | None, after: Document, now: int
-    ) -> bytes:
-        common = _token(update.client_token)
-        state, metadata = documents.echo(update, now)
-        versioned = {"version": after.version, "timestamp": now, **common}
-        accepted = _json({"state": state, "metadata": metadata, **versioned})
-        self._tell(key, "update/accepted", accepted)
-        delta, times = documents.difference(after)
-        if delta:
-            self._tell(key, "update/delta", _json({"state": delta, "metadata": times, **versioned}))
-        both: dict[str, Any] = {"current": after, "timestamp": now, **common}
-        if before is not None:
-            both["previous"] = before
-        self._tell(key, "update/documents", _json(both))
-        return accepted
 
     def _find(self, key: Key) -> Document:
         key.check()
@@ -215,6 +213,23 @@ class Shadows:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _news_of(
+    update: Update, before: Document | None, after: Document, now: int
+) -> dict[str, bytes]:
+    common = _token(update.client_token)
+    state, metadata = documents.echo(update, now)
+    versioned = {"version": after.version, "timestamp": now, **common}
+    news = {_ACCEPTED: _json({"state": state, "metadata": metadata, **versioned})}
+    delta, times = documents.difference(after)
+    if delta:
+        news["update/delta"] = _json({"state": delta, "metadata": times, **versioned})
+    both: dict[str, Any] = {"current": after, "timestamp": now, **common}
+    if before is not None:
+        both["previous"] = before
+    news["update/documents"] = _json(both)
+    return news
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -32,22 +32,35 @@ class ConfigurationStore:
         """Return the value at the path. Raises KeyError."""
         return tree.plain(tree.lookup(self._trees[component], path))
 
-    def merge(
+    async def merge(
         self, component: str, path: Sequence[str], value: Mapping[str, Any], timestamp: float
     ) -> None:
         """Write a component's own update; on return it is on disk (contract 4.8).
 
-        Raises KeyError for an unknown component and StaleWriteError if any value to be
-        replaced is newer; then nothing is written.
+        Raises KeyError for an unknown component, StaleWriteError if any value to be replaced is
+        newer and StoreError; then nothing is written.
         """
-        present = self._trees[component]
         nested: Mapping[str, Any] = value
         for key in reversed(path):
             nested = {key: nested}
-        self._refuse_stale(present, nested, timestamp)
-        merged = tree.merge(present, nested, timestamp)
+
+        def undo(changed: tuple[tree.Tree, tree.Tree]) -> None:
+            self._trees[component] = changed[0]
+
+        former, merged = await self._store.commits.write(
+            lambda: self._merge(component, nested, timestamp), undo
+        )
+        self._tell(component, former, merged)
+
+    def _merge(
+        self, component: str, value: Mapping[str, Any], timestamp: float
+    ) -> tuple[tree.Tree, tree.Tree]:
+        present = self._trees[component]
+        self._refuse_stale(present, value, timestamp)
+        merged = tree.merge(present, value, timestamp)
         self._store.write_configuration(component, merged)
-        self.adopt(component, merged)
+        self._trees[component] = merged
+        return present, merged
 
     def _refuse_stale(self, node: tree.Tree, value: Mapping[str, Any], timestamp: float) -> None:
         for key, wanted in value.items():
@@ -78,12 +91,15 @@ class ConfigurationStore:
         """Take a configuration that is in the database already, and tell the subscribers."""
         former = self._trees.get(component, {})
         self._trees[component] = configuration
-        for path in tree.changed_leaves(former, configuration):
-            self._notify(component, path)
+        self._tell(component, former, configuration)
 
     def forget(self, component: str) -> None:
         """Drop the configuration of a removed component."""
         self._trees.pop(component, None)
+
+    def _tell(self, component: str, former: tree.Tree, present: tree.Tree) -> None:
+        for path in tree.changed_leaves(former, present):
+            self._notify(component, path)
 
     def _notify(self, component: str, path: tree.Path) -> None:
         lowered = tuple(key.lower() for key in path)

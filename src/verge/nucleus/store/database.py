@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from verge.nucleus import errors, faults
+from verge.nucleus.store import commits
 
 FORMAT = 2
 
@@ -60,6 +61,8 @@ class Database:
     def __init__(self, file: Path) -> None:
         """Open the file, creating it if it is missing. Raises StoreError."""
         self.file = file
+        self.commits = commits.Commits(self)
+        """For writes that many ask for at the same time."""
         try:
             self._connection = sqlite3.connect(file, isolation_level=None, timeout=10)
             file.chmod(0o600)
@@ -113,6 +116,22 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """Within a transaction, do everything inside or nothing of it."""
+        with self._explained():
+            self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            # A disk that failed may have ended the whole transaction, and its parts with it.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO part")
+                self._connection.execute("RELEASE part")
+            raise
+        with self._explained():
+            self._connection.execute("RELEASE part")
 
     def execute(self, statement: str, *values: Any) -> None:
         """Run one statement."""

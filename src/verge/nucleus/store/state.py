@@ -82,6 +82,8 @@ class StateStore:
 
     def __init__(self, db: database.Database) -> None:
         self._db = db
+        self.commits = db.commits
+        """For writes that many components ask for at the same time."""
 
     def load(self) -> DeviceState:
         """Return the stored state. Raises DamagedError."""

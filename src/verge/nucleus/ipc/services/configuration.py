@@ -13,7 +13,7 @@ import msgspec
 from verge.nucleus.ipc import authorization, dispatch, errors, host, rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from verge.nucleus.ipc import streams
 
@@ -73,8 +73,10 @@ class ConfigurationService:
             raise _key_not_found(component, path) from error
         return {_COMPONENT: component, "value": value}
 
-    def update(self, call: dispatch.Call, request: UpdateConfiguration) -> None:
-        """Merge into a container of the caller's own configuration."""
+    def update(
+        self, call: dispatch.Call, request: UpdateConfiguration
+    ) -> Coroutine[Any, Any, dispatch.Fields]:
+        """Merge into a container of the caller's own configuration; answer when it is durable."""
         timestamp = errors.required("timestamp", request.timestamp)
         value = errors.required("valueToMerge", request.value)
         if not isinstance(value, dict):
@@ -85,9 +87,13 @@ class ConfigurationService:
         touched = path[:1] or list(value)
         if any(key.lower() == authorization.ACCESS_CONTROL.lower() for key in touched):
             raise errors.invalid_arguments("accessControl cannot be changed by a component")
-        component = call.principal.name
+        return self._merge(call.principal.name, path, value, timestamp)
+
+    async def _merge(
+        self, component: str, path: list[str], value: dict[str, Any], timestamp: float
+    ) -> None:
         try:
-            self._configuration.merge(component, path, value, timestamp)
+            await self._configuration.merge(component, path, value, timestamp)
         except host.StaleWriteError as error:
             raise errors.OperationError(
                 "FailedUpdateConditionCheckError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from verge.nucleus.ipc import authorization, dispatch, errors, rpc
 from verge.nucleus.shadows import documents, shadows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from verge.nucleus.ipc import host
 
@@ -68,18 +69,23 @@ class ShadowService:
     def get(self, call: dispatch.Call, request: OneShadow) -> dict[str, Any]:
         """Return a shadow."""
         thing, name = self._admit(call, request)
-        return _answer(request, lambda: self._store.get(thing, name))
+        with _explained(request):
+            return {"payload": self._store.get(thing, name)}
 
-    def update(self, call: dispatch.Call, request: UpdateThingShadow) -> dict[str, Any]:
+    def update(
+        self, call: dispatch.Call, request: UpdateThingShadow
+    ) -> Coroutine[Any, Any, dispatch.Fields]:
         """Merge an update into a shadow, which is made if there is none."""
         thing, name = self._admit(call, request)
         payload: bytes = errors.required("payload", request.payload)
-        return _answer(request, lambda: self._store.update(thing, name, payload))
+        return _answer(request, self._store.update(thing, name, payload))
 
-    def delete(self, call: dispatch.Call, request: OneShadow) -> dict[str, Any]:
+    def delete(
+        self, call: dispatch.Call, request: OneShadow
+    ) -> Coroutine[Any, Any, dispatch.Fields]:
         """Remove a shadow."""
         thing, name = self._admit(call, request)
-        return _answer(request, lambda: self._store.delete(thing, name))
+        return _answer(request, self._store.delete(thing, name))
 
     def list_names(self, call: dispatch.Call, request: ListNamedShadowsForThing) -> dict[str, Any]:
         """Return one page of the names of a thing's named shadows."""
@@ -106,9 +112,15 @@ class ShadowService:
         self._authorizer.check(call.principal.name, authorization.SHADOWS, call.operation, resource)
 
 
-def _answer(request: OneShadow, act: Callable[[], bytes]) -> dict[str, Any]:
+async def _answer(request: OneShadow, write: Coroutine[Any, Any, bytes]) -> dict[str, Any]:
+    with _explained(request):
+        return {"payload": await write}
+
+
+@contextlib.contextmanager
+def _explained(request: OneShadow) -> Iterator[None]:
     try:
-        return {"payload": act()}
+        yield
     except documents.RequestError as error:
         if error.code == 404:
             name = request.shadow_name or request.thing_name or ""
