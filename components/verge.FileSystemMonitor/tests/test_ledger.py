@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from file_system_monitor import ledger
-from file_system_monitor.states import FileState, read_state
+from file_system_monitor.states import FileState, look
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,9 +64,9 @@ def test_forgets_only_what_is_answered_and_gone(tmp_path: Path) -> None:
     book = ledger.Ledger(tmp_path / "ledger", capacity=3)
     path = tmp_path / "present.png"
     path.touch()
-    present = read_state(str(path))
+    present = look(str(path))
     assert present is not None
-    book.add("present", present)
+    book.add("present", present.file)
     fill(book, 1, 2)
     with pytest.raises(ledger.LedgerFullError, match="holds 3 files"):
         book.add("3", state(3))
@@ -182,3 +182,24 @@ def test_open_means_added_and_not_answered(
                 book = ledger.Ledger(path)
     assert open_ids(book) == [identity for identity, is_open in model.items() if is_open]
     book.close()
+
+
+def test_takes_over_the_ledger_of_an_earlier_version(tmp_path: Path) -> None:
+    """What a ledger without refusals holds stays open, and refusals can be entered."""
+    path = tmp_path / "ledger"
+    former = sqlite3.connect(path)
+    former.executescript(
+        "CREATE TABLE files (sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+        "path TEXT NOT NULL, inode INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
+        "size INTEGER NOT NULL, state INTEGER NOT NULL);"
+        "INSERT INTO files VALUES (1, 'old', '/pictures/1.png', 1, 1, 1, 0);"
+        "PRAGMA user_version = 1;"
+    )
+    former.close()
+    book = ledger.Ledger(path)
+    book.add("new", state(2), "not_a_file")
+    entries = book.open_entries(0, 10)
+    assert [(entry.id, entry.refusal) for entry in entries] == [
+        ("old", None),
+        ("new", "not_a_file"),
+    ]

@@ -38,6 +38,8 @@ class MemoryLink:
         self.configuration = configuration
         self.subscriptions: dict[str, Callable[[Any], None]] = {}
         self.announced: list[tuple[str, dict[str, Any]]] = []
+        self.rejected: list[dict[str, Any]] = []
+        self.counted: list[dict[str, Any]] = []
         self.error: nucleus.NucleusError | None = None
         self.failures = 0
         self.changed: Callable[[], None] = lambda: None
@@ -55,7 +57,13 @@ class MemoryLink:
                 self.failures += 1
                 self.condition.notify_all()
                 raise self.error
-            self.announced.append((topic, json.loads(json.dumps(document))))
+            sent = json.loads(json.dumps(document, ensure_ascii=False).encode())
+            if topic == "verge/files/counters":
+                self.counted.append(sent)
+            elif topic == "verge/rejections":
+                self.rejected.append(sent)
+            else:
+                self.announced.append((topic, sent))
             self.condition.notify_all()
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> Subscription:
@@ -348,7 +356,8 @@ def test_a_burst_loses_nothing(bench: Bench) -> None:
     with bench.running() as link:
 
         def answer_all(document: Mapping[str, Any]) -> None:
-            link.subscriptions["verge/detections"]({"id": document["id"]})
+            if "id" in document:
+                link.subscriptions["verge/detections"]({"id": document["id"]})
 
         real = link.publish
 
@@ -363,8 +372,7 @@ def test_a_burst_loses_nothing(bench: Bench) -> None:
                 file.write(b"one")
                 file.flush()
                 os.write(file.fileno(), b"two")
-        link.wait_for(lambda: len(link.announced) >= 1000)
-    assert len(set(link.names())) == 1000
+        link.wait_for(lambda: len(set(link.names())) == 1000)
     assert len({document["id"] for _, document in link.announced}) == 1000
     assert all(d["size"] == 6 for _, d in link.announced if "written" in d["path"])
     assert bench.open_count() == 0
@@ -392,3 +400,108 @@ def test_the_inbox_is_bounded() -> None:
     box.put_stop(1, "lost")
     box.put_stop(0, "told")
     assert box.take(0) == inbox.Stop(1, "lost")
+
+
+def hostile(folder: Path) -> dict[str, str]:
+    """Make what is no file to announce; return the codes by the paths in the rejections."""
+    (folder / "link.png").symlink_to("/etc/hostname")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "folder.png").mkdir()
+    (folder / "two\nlines.png").touch()
+    (folder / os.fsdecode(b"\xff.png")).touch()
+    (folder / "large.png").write_bytes(b"x" * 101)
+    return {
+        f"{folder}/link.png": "not_a_file",
+        f"{folder}/pipe.png": "not_a_file",
+        f"{folder}/folder.png": "not_a_file",
+        f"{folder}/two\nlines.png": "bad_name",
+        f"{folder}/\\xff.png": "bad_name",
+        f"{folder}/large.png": "too_large",
+    }
+
+
+@pytest.mark.parametrize("method", ["inotify", "polling"])
+@pytest.mark.parametrize("recursive", ["true", "false"])
+@pytest.mark.parametrize("early", [True, False])
+def test_what_is_no_file_is_rejected_once(
+    bench: Bench, method: str, recursive: str, early: bool
+) -> None:
+    """Links, pipes, directories, odd names and large files give one rejection each, no more."""
+    bench.configuration |= {
+        "maxBytes": "100",
+        "method": method,
+        "recursive": recursive,
+        "pollSeconds": "0.1",
+    }
+    expected = hostile(bench.pictures) if early else {}
+    with bench.running() as link:
+        expected = expected or hostile(bench.pictures)
+        link.wait_for(lambda: len(link.rejected) == len(expected))
+        bench.drop("good.png")
+        link.wait_names("good.png")
+        link.answer()
+    with bench.running() as again:
+        bench.drop("another.png")
+        again.wait_names("another.png")
+    found = {document["picture"]["path"]: document["code"] for document in link.rejected}
+    assert found == expected
+    assert len(link.rejected) == len(expected)
+    assert again.rejected == []
+
+
+def test_a_rejection_that_was_not_sent_is_repeated(bench: Bench) -> None:
+    """When publishing fails, the rejection waits for the nucleus like any announcement."""
+    with bench.running() as link:
+        with link.condition:
+            link.error = nucleus.NucleusError("publish", "refused")
+        os.mkfifo(bench.pictures / "pipe.png")
+        link.wait_for(lambda: link.failures > 0)
+        with link.condition:
+            link.error = None
+        link.wait_for(lambda: bool(link.rejected))
+    assert [document["code"] for document in link.rejected] == ["not_a_file"]
+
+
+def test_counts_what_it_does(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Seen, delivered, redelivered, answered and rejected files are published and logged."""
+    caplog.set_level("INFO")
+    bench.configuration["countersEverySeconds"] = "0.1"
+    with bench.running() as link:
+        bench.drop("a.png")
+        os.mkfifo(bench.pictures / "pipe.png")
+        link.wait_for(lambda: len(link.announced) >= 3 and bool(link.rejected))
+        link.answer()
+        link.wait_for(lambda: bool(link.counted) and link.counted[-1]["answered"] == 1)
+    last = link.counted[-1]
+    assert {name: last[name] for name in ("seen", "delivered", "rejected", "waiting")} == {
+        "seen": 2,
+        "delivered": 1,
+        "rejected": 1,
+        "waiting": 0,
+    }
+    assert last["redelivered"] == len(link.announced) - 1
+    assert "answered=1" in caplog.text
+
+
+def test_a_hard_link_is_a_file(bench: Bench) -> None:
+    """A link to a file that exists elsewhere is announced once it stayed unchanged."""
+    elsewhere = bench.book.with_name("elsewhere.png")
+    elsewhere.write_bytes(b"whole")
+    with bench.running() as link:
+        (bench.pictures / "linked.png").hardlink_to(elsewhere)
+        link.wait_names("linked.png")
+
+
+def test_a_polled_directory_is_as_good(bench: Bench) -> None:
+    """Where files are looked for instead of waited for, none is lost and none is doubled."""
+    bench.configuration |= {"method": "polling", "pollSeconds": "0.1"}
+    with bench.running() as link:
+        for number in range(50):
+            bench.drop(f"{number}.png")
+        link.wait_for(lambda: len(set(link.names())) == 50)
+        bench.drop("0.png", b"replaced")
+        link.wait_for(lambda: len({document["id"] for _, document in link.announced}) == 51)
+        shutil.rmtree(bench.pictures)
+        bench.pictures.mkdir()
+        bench.drop("back.png")
+        link.wait_for(lambda: "back.png" in link.names())

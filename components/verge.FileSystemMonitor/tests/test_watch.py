@@ -78,8 +78,25 @@ def test_reading_and_removing_report_nothing(
     path.chmod(0o600)
     os.utime(path)
     path.unlink()
-    (tmp_path / "folder").mkdir()
     assert reports.until_mark(tmp_path) == []
+
+
+def test_names_for_what_is_never_written_are_reported(
+    watcher: watch.Watcher, reports: Reports, tmp_path: Path
+) -> None:
+    """Links, pipes and directories are said when they are made: nothing will be closed there."""
+    (tmp_path / "file").touch()
+    watcher.add(tmp_path, recursive=False)
+    (tmp_path / "link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "hard").hardlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    assert reports.until_mark(tmp_path) == [
+        watch.Created(str(tmp_path / "link")),
+        watch.Created(str(tmp_path / "pipe")),
+        watch.Created(str(tmp_path / "hard")),
+        watch.Appeared(str(tmp_path / "folder")),
+    ]
 
 
 def test_directories_come_and_go(watcher: watch.Watcher, reports: Reports, tmp_path: Path) -> None:
@@ -128,7 +145,9 @@ def test_a_directory_that_is_no_longer_watched_is_silent(
 def test_a_lost_event_is_reported(watcher: watch.Watcher, reports: Reports, tmp_path: Path) -> None:
     """When the kernel's queue overflows, that is reported."""
     watcher.add(tmp_path, recursive=False)
-    overflow = inotify_c.InotifyEvent(-1, inotify_c.InotifyConstants.IN_Q_OVERFLOW, 0, b"")
+    overflow = inotify_c.InotifyEvent(
+        inotify_c.WatchDescriptor(-1), inotify_c.InotifyConstants.IN_Q_OVERFLOW, 0, b""
+    )
     watcher._inotify.handle_event(overflow)
     assert reports.next() == watch.Overflowed()
 

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from file_system_monitor import watch
+from file_system_monitor import poll, watch
 
 LIMIT = 20_000
 """Events that may wait. What does not fit is found again by a look at the directories."""
@@ -36,7 +36,7 @@ class Stop:
     reason: str
 
 
-Item = watch.Event | Answered | Changed | Stop
+Item = watch.Event | poll.Settled | Answered | Changed | Stop
 
 
 class Inbox:
@@ -50,7 +50,7 @@ class Inbox:
         self._changed = False
         self._stop: Stop | None = None
 
-    def put_event(self, event: watch.Event) -> None:
+    def put_event(self, event: watch.Event | poll.Settled) -> None:
         """Take a file system event; beyond the limit only the fact that some were lost."""
         if self._queue.qsize() >= self._limit:
             with self._lock:

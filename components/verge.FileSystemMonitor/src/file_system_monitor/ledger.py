@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from file_system_monitor.states import FileState, read_state
+from file_system_monitor.states import FileState, look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ CAPACITY = 250_000
 """Rows kept, about 50 MB: the files that wait for an answer and those that still lie there."""
 
 _PENDING, _DELIVERED, _ACKNOWLEDGED = 0, 1, 2
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE files (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -31,11 +31,13 @@ CREATE TABLE files (
     inode INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
-    state INTEGER NOT NULL
+    state INTEGER NOT NULL,
+    refusal TEXT
 );
 CREATE INDEX files_by_state ON files (state, sequence);
 CREATE INDEX files_by_path ON files (path);
 """
+_FROM_VERSION_1 = "ALTER TABLE files ADD COLUMN refusal TEXT;"
 
 
 class LedgerError(Exception):
@@ -53,6 +55,8 @@ class Entry:
     sequence: int
     id: str
     file: FileState
+    refusal: str | None = None
+    """Why it is not announced but refused; a key of `states.REFUSALS`."""
 
 
 class Ledger:
@@ -77,7 +81,7 @@ class Ledger:
         """Close the file."""
         self._database.close()
 
-    def add(self, identity: str, file: FileState) -> list[str] | None:
+    def add(self, identity: str, file: FileState, refusal: str | None = None) -> list[str] | None:
         """Note a file state; return None if it was known.
 
         Otherwise return the ids of older states of that path that were never delivered: they
@@ -93,8 +97,9 @@ class Ledger:
         if replaced:
             self._change("DELETE FROM files WHERE path = ? AND state = ?", (file.path, _PENDING))
         self._change(
-            "INSERT INTO files (id, path, inode, mtime_ns, size, state) VALUES (?, ?, ?, ?, ?, ?)",
-            (identity, file.path, file.inode, file.mtime_ns, file.size, _PENDING),
+            "INSERT INTO files (id, path, inode, mtime_ns, size, state, refusal) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (identity, file.path, file.inode, file.mtime_ns, file.size, _PENDING, refusal),
         )
         self._rows += 1 - len(replaced)
         return [row[0] for row in replaced]
@@ -102,22 +107,23 @@ class Ledger:
     def open_entries(self, after: int, limit: int) -> list[Entry]:
         """Return files without an answer whose sequence number is above `after`, in order."""
         rows = self._query(
-            "SELECT sequence, id, path, inode, mtime_ns, size FROM files "
+            "SELECT sequence, id, path, inode, mtime_ns, size, refusal FROM files "
             "WHERE state < ? AND sequence > ? ORDER BY sequence LIMIT ?",
             (_ACKNOWLEDGED, after, limit),
         )
-        return [Entry(row[0], row[1], FileState(*row[2:])) for row in rows]
+        return [Entry(row[0], row[1], FileState(*row[2:6]), row[6]) for row in rows]
 
     def open_count(self) -> int:
         """Return how many files wait for an answer."""
         return self._count(f"WHERE state < {_ACKNOWLEDGED}")
 
-    def mark_delivered(self, identity: str) -> None:
-        """Note that a file was announced. Raises LedgerError."""
-        self._change(
+    def mark_delivered(self, identity: str) -> bool:
+        """Note that a file was announced; return whether for the first time. Raises LedgerError."""
+        changed = self._change(
             "UPDATE files SET state = ? WHERE id = ? AND state = ?",
             (_DELIVERED, identity, _PENDING),
         )
+        return changed > 0
 
     def acknowledge(self, identity: str) -> bool:
         """Note an answer; return whether it was the first for a known file. Raises LedgerError."""
@@ -135,7 +141,7 @@ class Ledger:
         rows = self._query(
             "SELECT id, path, inode, mtime_ns, size FROM files WHERE state = ?", (_ACKNOWLEDGED,)
         )
-        gone = [(row[0],) for row in rows if read_state(row[1]) != FileState(*row[1:])]
+        gone = [(row[0],) for row in rows if not _lies_there(FileState(*row[1:]))]
         try:
             with self._database:
                 self._database.execute("BEGIN")
@@ -164,6 +170,11 @@ class Ledger:
             raise LedgerError(f"cannot write the ledger: {error}") from error
 
 
+def _lies_there(file: FileState) -> bool:
+    sighting = look(file.path)
+    return sighting is not None and sighting.file == file
+
+
 def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, timeout=10)
     try:
@@ -180,6 +191,8 @@ def _prepare(database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version == 0:
         database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    elif version == 1:
+        database.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = 2; COMMIT;")
     elif version != _VERSION:
         raise sqlite3.DatabaseError(f"the ledger has the unknown version {version}")
     database.execute("SELECT count(*) FROM files").fetchone()

@@ -1,24 +1,34 @@
-"""Announce every complete file until it is answered.
+"""Watch, look, enter into the ledger, announce: the monitor's one thread of work.
 
-One thread owns the ledger and does all the work; the inotify thread and the connection's
-thread only put what happened into its inbox.
+It owns the ledger; the inotify thread, the pollers' and the connection's only put what happened
+into its inbox.
 """
 
 from __future__ import annotations
 
-import heapq
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from edge_ipc import nucleus as ipc
 from edge_ipc import values
-from edge_ipc.link import Link
 
-from file_system_monitor import directories, flights, inbox, ledger, settings, states, watch
+from file_system_monitor import (
+    announcer,
+    directories,
+    inbox,
+    ledger,
+    poll,
+    settings,
+    settling,
+    states,
+    watch,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge_ipc.link import Link
 
 RETRY_SECONDS = 10.0
 """After this long a full or failing ledger is tried again with a look at the directories."""
@@ -42,17 +52,14 @@ class Service:
         self._inbox = events
         self._ledger = book
         self._device = device
-        self._directories = directories.Directories(watcher)
-        self._watcher = watcher
+        self._directories = directories.Directories(watcher, poll.Poller(events.put_event))
         self._settings = settings.read_settings(link.read_configuration())
         self._subscriptions: dict[str, Any] = {}
-        self._flights = flights.Flights()
-        self._loaded = 0
-        self._unsettled: dict[str, states.FileState] = {}
-        self._settling: list[tuple[float, str]] = []
+        self._announcer = announcer.Announcer(link, book, device)
+        self._settling = settling.Settling()
         self._next_check = 0.0
+        self._next_count = 0.0
         self._rescan_at: float | None = None
-        self._publish_failure = ""
 
     def start(self) -> None:
         """Subscribe, look at the directories and report RUNNING. Raises NucleusError."""
@@ -61,19 +68,21 @@ class Service:
         except ipc.NucleusError as error:
             _log.warning("Configuration changes need a restart reason=%s", error)
         self._subscribe(self._settings.acknowledgement_topics)
-        self._directories.configure(self._settings.directories, recursive=self._settings.recursive)
+        self._directories.configure(self._settings)
         self._check_directories()
         self._link.report_running()
+        self._next_count = time.monotonic() + self._settings.counters_every
         _log.info("Ready open=%d topic=%s", self._ledger.open_count(), self._settings.topic)
 
     def run(self) -> int:
         """Work until asked to stop; return the exit code."""
         while True:
-            self._announce()
+            self._announcer.announce(self._settings)
             item = self._inbox.take(self._deadline() - time.monotonic())
             if isinstance(item, inbox.Stop):
                 for answer in self._inbox.take_answers():
-                    self._answered(answer.id)
+                    self._announcer.answered(answer.id)
+                self._announcer.report_counters(self._settings)
                 _log.info("Stopping reason=%s", item.reason)
                 return item.code
             self._handle(item)
@@ -83,8 +92,12 @@ class Service:
         match item:
             case watch.Completed(path):
                 self._completed(path)
+            case watch.Created(path):
+                self._created(path)
+            case poll.Settled(sighting):
+                self._note(sighting)
             case inbox.Answered(identity):
-                self._answered(identity)
+                self._announcer.answered(identity)
             case watch.Appeared(path):
                 self._appeared(path)
             case watch.Vanished(path):
@@ -108,36 +121,42 @@ class Service:
             self._next_check = 0.0
         if self._next_check <= now:
             self._check_directories()
-        while self._settling and self._settling[0][0] <= now:
-            _, path = heapq.heappop(self._settling)
-            if state := self._unsettled.pop(path, None):
-                self._settle(state)
+        for sighting in self._settling.take_due(now):
+            self._settle(sighting)
+        if self._next_count <= now:
+            self._announcer.report_counters(self._settings)
+            self._next_count = now + self._settings.counters_every
 
     def _deadline(self) -> float:
-        times = [self._next_check]
-        if self._rescan_at is not None:
-            times.append(self._rescan_at)
-        if self._settling:
-            times.append(self._settling[0][0])
-        due = self._flights.next_due(self._settings.redeliver_after)
-        if due is not None:
-            times.append(due)
-        return min(times)
+        times = [
+            self._next_check,
+            self._next_count,
+            self._rescan_at,
+            self._settling.next_due(),
+            self._announcer.next_due(self._settings),
+        ]
+        return min(time for time in times if time is not None)
 
     def _completed(self, path: str) -> None:
         """Note a file that an event says is complete."""
-        self._unsettled.pop(path, None)
-        if self._settings.matches(path.rpartition("/")[2]) and (state := states.read_state(path)):
-            self._note(state)
+        self._settling.forget(path)
+        if sighting := self._look(path):
+            self._note(sighting)
+
+    def _created(self, path: str) -> None:
+        """Take a new name for something that nobody writes under it."""
+        if sighting := self._look(path):
+            self._settle(sighting, first=True)
+
+    def _look(self, path: str) -> states.Sighting | None:
+        wanted = self._settings.matches(path.rpartition("/")[2])
+        return states.look(path, self._settings.largest) if wanted else None
 
     def _appeared(self, path: str) -> None:
-        if not self._settings.recursive:
-            return
-        try:
-            self._watcher.add(path, recursive=True)
-        except OSError as error:
-            _log.warning("Cannot watch directory=%s reason=%s", path, error)
-        self._scan(path)
+        self._created(path)
+        if self._settings.recursive and not self._settings.leaves_out(path.rpartition("/")[2]):
+            self._directories.watch_below(path)
+            self._scan(path)
 
     def _check_directories(self) -> None:
         for path in self._directories.check():
@@ -146,82 +165,47 @@ class Service:
 
     def _scan(self, directory: Path | str) -> None:
         """Look for files whose events were missed; the watch must be there already."""
-        for state in states.find_files(directory, self._settings):
-            self._settle(state, first=True)
+        for sighting in states.find(directory, self._settings):
+            self._settle(sighting, first=True)
 
-    def _settle(self, state: states.FileState, *, first: bool = False) -> None:
+    def _settle(self, sighting: states.Sighting, *, first: bool = False) -> None:
         """Note a file found by looking once it stayed unchanged for the settling time.
 
         No event says that it is complete: its writer may be in the middle of it, and closing it
         will then bring the event.
         """
-        now = states.read_state(state.path)
+        now = states.look(sighting.place, self._settings.largest)
         if now is None:
             return
-        age = time.time() - now.mtime_ns / 1e9
-        if now == state and (age >= self._settings.settle or not first):
+        age = time.time() - now.file.mtime_ns / 1e9
+        unchanged = now == sighting and (age >= self._settings.settle or not first)
+        if unchanged or now.refusal == "not_a_file":
             self._note(now)
-            return
-        self._unsettled[state.path] = now
-        heapq.heappush(self._settling, (time.monotonic() + self._settings.settle, state.path))
+        else:
+            self._settling.wait(now, time.monotonic() + self._settings.settle)
 
-    def _note(self, state: states.FileState) -> None:
+    def _note(self, sighting: states.Sighting) -> None:
         """Enter a complete file into the ledger; where that fails, look for it again later."""
         try:
-            replaced = self._enter(state)
+            replaced = self._enter(sighting)
         except ledger.LedgerError as error:
             if self._rescan_at is None:
-                _log.error("File waits path=%r reason=%s", state.path, error)
+                _log.error("File waits path=%r reason=%s", sighting.file.path, error)
                 self._rescan_at = time.monotonic() + RETRY_SECONDS
             return
+        self._announcer.counts.seen += replaced is not None
         for identity in replaced or []:
-            self._flights.drop(identity)
+            self._announcer.drop(identity)
 
-    def _enter(self, state: states.FileState) -> list[str] | None:
-        identity = state.identity(self._device)
+    def _enter(self, sighting: states.Sighting) -> list[str] | None:
+        identity = sighting.file.identity(self._device)
         try:
-            return self._ledger.add(identity, state)
+            return self._ledger.add(identity, sighting.file, sighting.refusal)
         except ledger.LedgerFullError:
             # Looking at every file takes a while, so it is done once until the next attempt.
             if self._rescan_at is not None or not self._ledger.forget_gone():
                 raise
-            return self._ledger.add(identity, state)
-
-    def _answered(self, identity: str) -> None:
-        self._flights.answered(identity, time.monotonic())
-        try:
-            self._ledger.acknowledge(identity)
-        except ledger.LedgerError as error:
-            _log.error("Answer not noted id=%s reason=%s", identity, error)
-
-    def _announce(self) -> None:
-        """Publish what is due, filling the window from the ledger."""
-        room = self._flights.room()
-        if room > 0:
-            for entry in self._ledger.open_entries(self._loaded, room):
-                self._loaded = entry.sequence
-                self._flights.take(entry)
-        for entry in self._flights.due(time.monotonic(), self._settings.redeliver_after):
-            self._publish(entry)
-
-    def _publish(self, entry: ledger.Entry) -> None:
-        try:
-            self._link.publish(self._settings.topic, entry.file.document(self._device))
-        except ipc.NucleusError as error:
-            if str(error) != self._publish_failure:
-                _log.error("Files are not announced reason=%s", error)
-            self._publish_failure = str(error)
-        else:
-            self._publish_failure = ""
-            _log.debug("File announced id=%s path=%r", entry.id, entry.file.path)
-            self._mark_delivered(entry)
-        self._flights.announced(entry.id, time.monotonic())
-
-    def _mark_delivered(self, entry: ledger.Entry) -> None:
-        try:
-            self._ledger.mark_delivered(entry.id)
-        except ledger.LedgerError as error:
-            _log.error("Delivery not noted id=%s reason=%s", entry.id, error)
+            return self._ledger.add(identity, sighting.file, sighting.refusal)
 
     def _subscribe(self, topics: tuple[str, ...]) -> None:
         """Subscribe to these topics and no others. Raises NucleusError."""
@@ -242,8 +226,14 @@ class Service:
             return
         self._settings = wanted
         _log.info("Configuration changed settings=%s", wanted)
-        if (wanted.directories, wanted.recursive, wanted.patterns) != (
-            *(former.directories, former.recursive, former.patterns),
-        ):
-            self._directories.configure(wanted.directories, recursive=wanted.recursive)
+        if _watching(wanted) != _watching(former):
+            self._directories.configure(wanted)
             self._next_check = 0.0
+
+
+def _watching(of: settings.Settings) -> tuple[object, ...]:
+    """Return what decides which files are found, and how."""
+    return (
+        *(of.directories, of.recursive, of.method, of.poll_every),
+        *(of.patterns, of.excluded, of.largest, of.settle),
+    )

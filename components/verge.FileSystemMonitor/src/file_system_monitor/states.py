@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from file_system_monitor.settings import Settings
 
 SCHEMA = "verge.file/1"
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+REFUSALS = {
+    "bad_name": "its name holds control characters or is not valid UTF-8; rename it",
+    "not_a_file": "a directory, a link, a pipe or the like stands where a file is wanted",
+    "too_large": "it is larger than `maxBytes` allows",
+}
+"""Why the monitor refuses something itself, by the code of the rejection."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +33,7 @@ class FileState:
     """One file as it was when it was seen."""
 
     path: str
+    """As it travels in documents: bytes that are no UTF-8 are written as `\\xff`."""
     inode: int
     mtime_ns: int
     size: int
@@ -43,35 +55,56 @@ class FileState:
         }
 
 
-def read_state(path: str) -> FileState | None:
-    """Return the state of a regular file; None if there is none of that name."""
+@dataclass(frozen=True)
+class Sighting:
+    """What stands under a wanted name: a file, or something to refuse."""
+
+    place: str
+    """The path for system calls."""
+    file: FileState
+    refusal: str | None = None
+    """A key of `REFUSALS`."""
+
+
+def look(path: str, largest: int | None = None) -> Sighting | None:
+    """Return what stands under a name; None if nothing does. `largest` is in bytes.
+
+    Nothing is opened, so a pipe or a device cannot hold up the monitor.
+    """
     try:
         status = os.lstat(path)
-        path.encode()
-    except (OSError, UnicodeEncodeError):
-        # A name that is not valid UTF-8 cannot travel in a JSON document.
+    except OSError:
         return None
+    shown, name = os.fsencode(path).decode(errors="backslashreplace"), path.rpartition("/")[2]
     if not stat.S_ISREG(status.st_mode):
-        return None
-    return FileState(path, status.st_ino, status.st_mtime_ns, status.st_size)
+        # Only a file's time and size say that its content is another.
+        return Sighting(path, FileState(shown, status.st_ino, 0, 0), "not_a_file")
+    file = FileState(shown, status.st_ino, status.st_mtime_ns, status.st_size)
+    refusal = None
+    if shown != path or _CONTROL.search(name):
+        refusal = "bad_name"
+    elif largest is not None and status.st_size > largest:
+        refusal = "too_large"
+    return Sighting(path, file, refusal)
 
 
-def find_files(directory: Path | str, settings: Settings) -> Iterator[FileState]:
-    """Yield the wanted files of a directory, and of those below it if configured."""
+def find(directory: Path | str, settings: Settings) -> Iterator[Sighting]:
+    """Yield what stands under wanted names in a directory, and below it if configured."""
     for name, path, is_directory in _entries(directory):
-        if is_directory:
-            if settings.recursive:
-                yield from find_files(path, settings)
-        elif settings.matches(name) and (state := read_state(path)):
-            yield state
+        if settings.matches(name) and (sighting := look(path, settings.largest)):
+            yield sighting
+        if is_directory and settings.recursive and not settings.leaves_out(name):
+            yield from find(path, settings)
 
 
-def find_directories(directory: Path | str) -> Iterator[str]:
+def find_directories(
+    directory: Path | str, leave_out: Callable[[str], bool] = lambda _: False
+) -> Iterator[str]:
     """Yield the directories below a directory, each before those within it."""
-    for _, path, is_directory in _entries(directory):
-        if is_directory:
+    for name, path, is_directory in _entries(directory):
+        if is_directory and not leave_out(name):
             yield path
-            yield from find_directories(path)
+            yield from find_directories(path, leave_out)
 
 
 def _entries(directory: Path | str) -> list[tuple[str, str, bool]]:

@@ -1,13 +1,15 @@
 """Watch directories through inotify, for files that are complete.
 
-Only three things count: a file that was open for writing was closed, a file was renamed into
-place, a directory came or went. The events are reported on the thread that reads them.
+What counts: a file that was open for writing was closed, a file was renamed into place, a
+directory came or went, and a name was made for something that is never written under it (a link, a
+pipe). The events are reported on the thread that reads them.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _FLAGS = inotify_c.InotifyConstants
 _MASK = (
     _FLAGS.IN_CLOSE_WRITE
+    | _FLAGS.IN_CREATE
     | _FLAGS.IN_MOVED_TO
     | _FLAGS.IN_DELETE_SELF
     | _FLAGS.IN_MOVE_SELF
@@ -34,6 +37,13 @@ _MASK = (
 @dataclass(frozen=True)
 class Completed:
     """A file was closed after writing, or renamed into place."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Created:
+    """A name was made: for a file that will be written, or for what may never be."""
 
     path: str
 
@@ -57,7 +67,7 @@ class Overflowed:
     """The kernel dropped events: only a look at the directories tells what happened."""
 
 
-Event = Completed | Appeared | Vanished | Overflowed
+Event = Completed | Created | Appeared | Vanished | Overflowed
 
 
 class Watcher:
@@ -76,13 +86,22 @@ class Watcher:
         self._inotify.stop()
         self._inotify.join()
 
-    def add(self, directory: Path | str, *, recursive: bool) -> None:
-        """Watch a directory. Raises OSError for it, not for those below it."""
-        self._add(os.fspath(directory), recursive=recursive)
+    def add(
+        self,
+        directory: Path | str,
+        *,
+        recursive: bool,
+        leave_out: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Watch a directory. Raises OSError for it, not for those below it.
+
+        `leave_out` takes the name of a directory below and says whether it is passed over.
+        """
+        self._add(os.fspath(directory))
         if recursive:
-            for path in states.find_directories(directory):
+            for path in states.find_directories(directory, leave_out):
                 try:
-                    self._add(path, recursive=True)
+                    self._add(path)
                 except OSError as error:
                     if error.errno == errno.ENOSPC:
                         raise
@@ -115,6 +134,8 @@ class Watcher:
         elif not event.is_directory:
             if event.is_close_write or event.is_moved_to:
                 self._report(Completed(path))
+            elif event.is_create and _is_never_written(path):
+                self._report(Created(path))
         elif event.is_create or event.is_moved_to:
             self._report(Appeared(path))
 
@@ -129,13 +150,12 @@ class Watcher:
         """Take from watchdog that events were lost."""
         self._report(Overflowed())
 
-    def _add(self, path: str, *, recursive: bool) -> None:
-        mask = _MASK | (_FLAGS.IN_CREATE if recursive else 0)
+    def _add(self, path: str) -> None:
         with self._lock:
             # Registering twice for one directory would warn, so the former goes first.
             self._forget([key for key, known in self._paths.items() if known == path])
             descriptor = self._inotify.add_callback(
-                os.fsencode(path), inotify_c.Mask(mask), self, inotify_c.CallbackId(id(self))
+                os.fsencode(path), inotify_c.Mask(_MASK), self, inotify_c.CallbackId(id(self))
             )
             if descriptor < 0:
                 # watchdog keeps quiet about this one error.
@@ -149,3 +169,12 @@ class Watcher:
         self._inotify.remove_callbacks(
             [(inotify_c.WatchDescriptor(descriptor), mine) for descriptor in descriptors]
         )
+
+
+def _is_never_written(path: str) -> bool:
+    """Whether a new name is no new file: closing one will say more, and so nothing is said now."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return not stat.S_ISREG(status.st_mode) or status.st_nlink > 1
