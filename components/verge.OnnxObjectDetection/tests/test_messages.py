@@ -1,5 +1,6 @@
 """The documents on the topics, their schemas and the pinned examples."""
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def test_results_obey_the_schema(loaded: Any, pictures: Path) -> None:
 
 
 def test_rejections_obey_the_schema() -> None:
-    """Every code that the sources use stands in the schema, and no other."""
+    """Every code that the detector and the monitor use stands in the schema, and no other."""
     used = set()
     for source in SCHEMAS.parent.glob("*.py"):
         used.update(
@@ -66,6 +67,9 @@ def test_rejections_obey_the_schema() -> None:
             for part in source.read_text(encoding="utf-8").split("PictureError(")[1:]
             if part.startswith('"')
         )
+    monitor = SCHEMAS.parents[3] / "verge.FileSystemMonitor/src/file_system_monitor/states.py"
+    _, _, refusals = monitor.read_text(encoding="utf-8").partition("REFUSALS = ")
+    used.update(ast.literal_eval(refusals[: refusals.index("}") + 1]))
     assert used == set(schema("rejection")["properties"]["code"]["enum"])
     event = messages.FileEvent("a", "/x")
     document = messages.make_rejection(event, "press-01", PictureError("missing", "it is gone"))

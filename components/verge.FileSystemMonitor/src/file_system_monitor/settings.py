@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 METHODS = ("auto", "inotify", "polling")
+LARGEST = 256 * 2**20
+"""Bytes; what a picture may have unless the configuration says otherwise."""
 
 
 @dataclass(frozen=True)
