@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verge.nucleus.consent import updates, validation
+from verge.nucleus.debug import passwords
 from verge.nucleus.iot_core import hub, spool
 from verge.nucleus.ipc import host, server
 from verge.nucleus.shadows import shadows
@@ -270,8 +271,9 @@ class MemoryHost:
     def close(self) -> None:
         """Remove what it has stored; called in the thread of the server."""
         self._directory.close()
-        for stored in ("directory", "database", "shadows", "secrets", "iot_core"):
-            self.__dict__.pop(stored, None)
+        for name, member in vars(type(self)).items():
+            if isinstance(member, functools.cached_property):
+                self.__dict__.pop(name, None)
 
     @functools.cached_property
     def directory(self) -> Path:
@@ -299,6 +301,11 @@ class MemoryHost:
     def iot_core(self) -> hub.Hub:
         """The way to AWS IoT Core, without a link until a test makes one."""
         return hub.Hub(spool.Spool(self.database))
+
+    @functools.cached_property
+    def debug_passwords(self) -> passwords.DebugPasswords:
+        """Passwords of the debug console."""
+        return passwords.DebugPasswords(self.database)
 
     def install(
         self,

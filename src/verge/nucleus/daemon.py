@@ -80,8 +80,9 @@ async def _serve(
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         one = nucleus.Nucleus(configured, db, loaded, tasks, clock)
-        async with server.serve(one, one.socket):
-            one.write_cli_token()
+        async with server.serve(one, one.socket) as ipc, one.console():
+            one.supervisor.revoked = ipc.disconnect
+            one.admit_administrators()
             log.info("Nucleus serves", root=configured.paths.root, version=settings.VERSION)
             ready()
             await one.start(stop.request)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import secrets
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from verge.nucleus import logs, settings, telemetry
+from verge.nucleus import administrators, logs, settings, telemetry
 from verge.nucleus.consent import gate
+from verge.nucleus.debug import passwords
 from verge.nucleus.deployment import apply, bootstrap, device, history, queue, target
 from verge.nucleus.iot_core import hub, spool
 from verge.nucleus.ipc import host
@@ -49,13 +48,17 @@ class Nucleus:
             around, lambda defined: self._store.link(defined.installed), target.BUILT_IN
         )
         self.supervisor.take_over(map(definition.define, loaded.components.values()))
-        self._components = _Components(configured, self.supervisor, self._device)
+        self._administrators = administrators.Administrators(configured)
+        self._components = _Components(
+            configured, self.supervisor, self._device, self._administrators
+        )
         records = history.History(db, configured.paths.deployments)
         selector = target.Selector(configured, self._store)
         bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
         self._consent = gate.Gate()
         self._shadows = shadows.Shadows(db, clock)
         self._secrets = secret_files.SecretFiles(configured.paths.secrets, configured.region)
+        self._debug_passwords = passwords.DebugPasswords(db, clock)
         self._iot_core = hub.Hub(spool.Spool(db, configured.spool_limit, clock))
         self._metrics = telemetry.Telemetry(configured.paths.telemetry, configured.logging, clock)
         executor = apply.Executor(
@@ -116,16 +119,31 @@ class Nucleus:
         """Where metrics go."""
         return self._metrics
 
-    def write_cli_token(self) -> None:
-        """Let the nucleus's own user administer it (contract 3.9)."""
-        file = self._settings.paths.cli_info / f"user-{os.geteuid()}"
-        text = json.dumps(
-            {
-                "cli_auth_token": self._components.cli_token,
-                "domain_socket_path": str(self.socket),
-            }
+    @property
+    def debug_passwords(self) -> host.DebugPasswords:
+        """The passwords of the debug console."""
+        return self._debug_passwords
+
+    def admit_administrators(self) -> None:
+        """Let the nucleus's own user and the authorized groups administer it (contract 3.9)."""
+        self._administrators.write(self.socket)
+
+    @contextlib.asynccontextmanager
+    async def console(self) -> AsyncIterator[None]:
+        """Serve the debug console within the block, if the settings ask for it."""
+        if not self._settings.console_port:
+            yield
+            return
+        from verge.nucleus.debug import console  # only now: few devices have it
+
+        shown = console.Console(
+            self._components,
+            self._debug_passwords,
+            self._settings.paths.logs,
+            self._settings.thing_name,
         )
-        packages.write_atomically(file, text, 0o600)
+        async with console.serve(self._settings.console_port, shown):
+            yield
 
     async def start(self, restart: Callable[[int], None]) -> None:
         """End what an earlier nucleus left, start the components and work on deployments."""
@@ -151,18 +169,16 @@ class _Components:
         configured: settings.Settings,
         components: supervisor.Supervisor,
         present: device.Device,
+        admins: administrators.Administrators,
     ) -> None:
         self._settings = configured
         self._supervisor = components
         self._device = present
-        self.cli_token = secrets.token_hex(16).upper()
-        self._cli_name = f"greengrass-cli#user-{os.geteuid()}"
+        self._administrators = admins
 
     def component_of_token(self, token: str) -> str | None:
         """Return whom a token belongs to."""
-        if secrets.compare_digest(self.cli_token.encode(), token.encode()):
-            return self._cli_name
-        return self._supervisor.owner_of(token)
+        return self._administrators.owner_of(token) or self._supervisor.owner_of(token)
 
     def details(self, name: str) -> host.ComponentDetails:
         """Return one component. Raises UnknownComponentError."""

@@ -2,17 +2,25 @@
 
     system:
       thingName: press-01
+      certificateFilePath: /greengrass/v2/thingCert.crt
+      privateKeyPath: /greengrass/v2/privKey.key
+      rootCaPath: /greengrass/v2/rootCA.pem
     services:
       aws.greengrass.Nucleus:
         configuration:
           awsRegion: eu-west-1
+          iotDataEndpoint: a1b2c3-ats.iot.eu-west-1.amazonaws.com
+          iotCredEndpoint: a1b2c3.credentials.iot.eu-west-1.amazonaws.com
+          iotRoleAlias: FleetRoleAlias
+          greengrassDataPlanePort: 8443
           runWithDefault:
             posixUser: "ggc_user:ggc_group"
             posixShell: sh
             systemResourceLimits: {memory: 102400, cpus: 1.5}
           logging: {level: INFO, format: TEXT, fileSizeKB: 1024, totalLogsSizeKB: 10240}
           componentStoreMaxSizeBytes: 10000000000
-          mqtt: {spooler: {maxSizeInBytes: 2621440}}
+          mqtt: {port: 8883, keepAliveTimeoutMs: 60000, spooler: {maxSizeInBytes: 2621440}}
+          fleetStatus: {periodicStatusPublishIntervalSeconds: 86400}
           platformOverride: {}
           interpolateComponentConfiguration: false
           deploymentConfigurationTimeSource: deploymentCreationTime
@@ -21,6 +29,10 @@
             healthLimitSeconds: 1800
             keepVersions: 2
             minimumFreeDiskBytes: 20000000
+            debugConsolePort: 0
+      aws.greengrass.Cli:
+        configuration:
+          AuthorizedPosixGroups: "operators,1500"
 
 A missing file means defaults; an unknown key is left alone, because other Greengrass tools write
 into the same file. Changes of the file take effect when the nucleus starts. A deployment may
@@ -45,6 +57,8 @@ VERSION = "2.18.0"
 NUCLEUS = "aws.greengrass.Nucleus"
 """The component name under which the nucleus is configured and depended on."""
 
+_CLI = "aws.greengrass.Cli"  # access to the nucleus is configured under this name
+
 SETTLE = 2.0
 """Seconds a component must stay alive to pass: long enough to import, open files and fail."""
 
@@ -53,6 +67,9 @@ HEALTH_LIMIT = 1800.0
 
 SPOOL_LIMIT = 2_621_440
 """Greengrass's own default."""
+
+SHORTEST_STATUS_INTERVAL = 86400
+"""Seconds; Greengrass's own minimum (contract 5.9)."""
 
 KIBIBYTE = 1024
 
@@ -75,6 +92,33 @@ class ResourceLimits:
 
     memory_kilobytes: int | None = None
     cpus: float | None = None
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """How the device reaches its cloud (contract 5.7 to 5.9); no endpoint, no attempt."""
+
+    data_endpoint: str = ""
+    credentials_endpoint: str = ""
+    """Host, with a port where it is not 443."""
+    role_alias: str = ""
+    data_plane_port: int = 8443
+    mqtt_port: int = 8883
+    keep_alive: float = 60.0
+    """Seconds without traffic after which the link is tried."""
+    status_interval: float = 86400.0
+    """Seconds between complete status reports; Greengrass takes a day at least."""
+    certificate: str = ""
+    private_key: str = ""
+
+    @property
+    def missing(self) -> list[str]:
+        """Return the settings without which a configured endpoint cannot be used."""
+        needed = {
+            "system.certificateFilePath": self.certificate,
+            "system.privateKeyPath": self.private_key,
+        }
+        return [name for name, value in needed.items() if not value]
 
 
 LIVE = frozenset(
@@ -101,6 +145,7 @@ class Settings:
     thing_name: str = ""
     region: str = ""
     root_ca_path: str = ""
+    cloud: CloudSettings = field(default_factory=CloudSettings)
     socket: Path | None = None
     posix_user: str | None = None
     posix_shell: str = "sh"
@@ -117,6 +162,10 @@ class Settings:
     spool_limit: int = SPOOL_LIMIT
     """Bytes of messages to AWS IoT Core that may wait for a link."""
     keep_versions: int = 2
+    console_port: int = 0
+    """Port of loopback that the debug console is served on; 0: on none."""
+    authorized_groups: tuple[str, ...] = ()
+    """Groups whose members may administer the nucleus, by name or number (contract 3.9)."""
     settle: float = SETTLE
     health_limit: float = HEALTH_LIMIT
     configuration: Mapping[str, Any] = field(default_factory=dict)
@@ -127,7 +176,8 @@ class Settings:
     def configured(self, content: Mapping[str, Any]) -> Settings:
         """Return the settings with another component configuration. Raises SettingsError."""
         section = _Section(NUCLEUS, content)
-        return dataclasses.replace(self, **_parse_nucleus(section))
+        cloud = _parse_cloud(section, self.cloud)
+        return dataclasses.replace(self, cloud=cloud, **_parse_nucleus(section))
 
     def restart_needed(self, wanted: Settings) -> list[str]:
         """Return the settings that differ and need a restart of the nucleus."""
@@ -199,12 +249,23 @@ def _parse_yaml(file: Path, text: str) -> Any:
 def _parse(where: paths.Paths, content: Any) -> Settings:
     whole = _Section(str(where.config_file), content)
     system = whole.section("system")
-    nucleus = whole.section("services").section(NUCLEUS).section("configuration")
+    services = whole.section("services")
+    nucleus = services.section(NUCLEUS).section("configuration")
     return Settings(
         paths=where,
         thing_name=system.get("thingName", str, ""),
         root_ca_path=system.get("rootCaPath", str, ""),
+        cloud=_parse_cloud(
+            nucleus,
+            CloudSettings(
+                certificate=system.get("certificateFilePath", str, ""),
+                private_key=system.get("privateKeyPath", str, ""),
+            ),
+        ),
         socket=system.get("ipcSocketPath", Path, None),
+        authorized_groups=services.section(_CLI)
+        .section("configuration")
+        .get("AuthorizedPosixGroups", _names, ()),
         defaults=nucleus.content,
         **_parse_nucleus(nucleus),
     )
@@ -234,10 +295,30 @@ def _parse_nucleus(nucleus: _Section) -> dict[str, Any]:
         .get("maxSizeInBytes", _positive_int, SPOOL_LIMIT),
         "minimum_free_disk": ours.get("minimumFreeDiskBytes", _positive_int, 20_000_000),
         "keep_versions": ours.get("keepVersions", _positive_int, 2),
+        "console_port": ours.get("debugConsolePort", _port_or_none, 0),
         "settle": ours.get("settleSeconds", _seconds, SETTLE),
         "health_limit": ours.get("healthLimitSeconds", _seconds, HEALTH_LIMIT),
         "configuration": nucleus.content,
     }
+
+
+def _parse_cloud(nucleus: _Section, identity: CloudSettings) -> CloudSettings:
+    mqtt = nucleus.section("mqtt")
+    reports = nucleus.section("fleetStatus")
+    return CloudSettings(
+        data_endpoint=nucleus.get("iotDataEndpoint", str, ""),
+        credentials_endpoint=nucleus.get("iotCredEndpoint", str, ""),
+        role_alias=nucleus.get("iotRoleAlias", str, ""),
+        data_plane_port=nucleus.get("greengrassDataPlanePort", _port, 8443),
+        mqtt_port=mqtt.get("port", _port, 8883),
+        keep_alive=mqtt.get("keepAliveTimeoutMs", _positive_int, 60_000) / 1000,
+        status_interval=max(
+            SHORTEST_STATUS_INTERVAL,
+            reports.get("periodicStatusPublishIntervalSeconds", _positive_int, 86400),
+        ),
+        certificate=identity.certificate,
+        private_key=identity.private_key,
+    )
 
 
 def _parse_logging(section: _Section) -> LogSettings:
@@ -250,10 +331,25 @@ def _parse_logging(section: _Section) -> LogSettings:
     )
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(name for text in str(value).split(",") if (name := text.strip()))
+
+
+def _port_or_none(value: Any) -> int:
+    return _port(value) if int(value) else 0
+
+
 def _positive_int(value: Any) -> int:
     number = int(value)
     if number < 1:
         raise ValueError("should be at least 1")
+    return number
+
+
+def _port(value: Any) -> int:
+    number = int(value)
+    if not 0 < number < 65536:
+        raise ValueError("should be a port between 1 and 65535")
     return number
 
 

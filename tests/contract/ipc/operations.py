@@ -293,7 +293,8 @@ EXAMPLES: list[Example] = [
     bad("GetLocalDeploymentStatus", NOT_FOUND, DEPLOYMENT),
     bad("GetLocalDeploymentStatus", INVALID, {"deploymentId": "x"}),
     good("ListLocalDeployments"),
-    bad("CreateDebugPassword", SERVICE),
+    good("CreateDebugPassword", who=CLI, username="debug"),
+    good("CreateDebugPassword", what="by policy", username="debug"),
     bad("ValidateAuthorizationToken", "InvalidTokenError", {"token": "x"}, STREAM_MANAGER),
     bad("ValidateAuthorizationToken", INVALID, who=STREAM_MANAGER),
     bad("ValidateAuthorizationToken", UNAUTHORIZED, {"token": "x"}, what="other component"),
@@ -329,6 +330,5 @@ NEVER: Mapping[tuple[str, str], str] = {
     ("ListNamedShadowsForThing", NOT_FOUND): "a thing without named shadows has an empty list",
     ("RestartComponent", "ComponentNotFoundError"): "ResourceNotFoundError, as classic (4.8)",
     ("StopComponent", "ComponentNotFoundError"): "ResourceNotFoundError, as classic (4.8)",
-    ("CreateDebugPassword", ""): "there is no local debug console",
 }
 """Answers that this nucleus does not give, and why."""

@@ -23,14 +23,15 @@ class UnreachableError(CommandError):
 @contextlib.contextmanager
 def connect(root: Path) -> Iterator[client.IpcClient]:
     """Connect to the nucleus of a root. Raises CommandError with the next step."""
-    info = paths.Paths(root).cli_info / f"user-{os.geteuid()}"
+    info = _token_file(paths.Paths(root).cli_info)
     try:
         document = json.loads(info.read_text(encoding="utf-8"))
         socket, token = document["domain_socket_path"], document["cli_auth_token"]
     except FileNotFoundError:
         raise CommandError(
-            f"cannot find {info}: no nucleus has served {root} for this user; start it, name its "
-            "root with --root, or run this command as its user"
+            f"cannot find {info}: no nucleus has served {root} for this user or its groups; start "
+            "it, name its root with --root, run this command as its user, or name a group of "
+            "yours in AuthorizedPosixGroups"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"cannot read {info}: {error}; run this as the nucleus's user") from None
@@ -48,3 +49,11 @@ def connect(root: Path) -> Iterator[client.IpcClient]:
         raise CommandError(
             f"cannot get an answer from the nucleus of {root}; see its log"
         ) from None
+
+
+def _token_file(directory: Path) -> Path:
+    """Return the token of this user, or else of one of its groups that it may read."""
+    own = directory / f"user-{os.geteuid()}"
+    groups = sorted({os.getegid(), *os.getgroups()})
+    files = [own, *(directory / f"group-{group}" for group in groups)]
+    return next((file for file in files if os.access(file, os.R_OK)), own)

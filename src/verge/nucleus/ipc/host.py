@@ -127,6 +127,15 @@ class PlannedChange:
 
 
 @dataclass(frozen=True)
+class DebugPassword:
+    """A password for the debug console, and when it ends to be valid (seconds since the epoch)."""
+
+    user: str
+    password: str
+    expires: float
+
+
+@dataclass(frozen=True)
 class PreUpdate:
     """A deployment is about to change components, and perhaps to restart the nucleus."""
 
@@ -308,6 +317,13 @@ class Metrics(Protocol):
         """Take one value."""
 
 
+class DebugPasswords(Protocol):
+    """The passwords of the debug console."""
+
+    async def create(self) -> DebugPassword:
+        """Return a new one, once it is durable."""
+
+
 class Host(Protocol):
     """The nucleus as its IPC services see it."""
 
@@ -346,3 +362,7 @@ class Host(Protocol):
     @property
     def metrics(self) -> Metrics:
         """Where metrics go."""
+
+    @property
+    def debug_passwords(self) -> DebugPasswords:
+        """The passwords of the debug console."""

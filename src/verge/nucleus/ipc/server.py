@@ -67,7 +67,7 @@ class Server:
             secrets.SecretService(nucleus.secrets, self._authorizer),
             iot_core.IoTCoreService(nucleus.iot_core, self._authorizer),
             metrics.MetricService(nucleus.metrics, self._authorizer),
-            tokens.TokenService(nucleus.components, self._authorizer),
+            tokens.TokenService(nucleus.components, nucleus.debug_passwords, self._authorizer),
         )
         self.operations: dict[str, dispatch.Operation] = {
             operation.name: operation for service in services for operation in service.operations()

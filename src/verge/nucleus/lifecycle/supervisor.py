@@ -39,6 +39,8 @@ class Supervisor:
         self._around = surroundings
         self._adopted = adopted
         self._built_in = frozenset(built_in)
+        self.revoked: Callable[[str], None] = lambda _name: None
+        """Called when the token of a component is worth nothing any more."""
         self._runners: dict[str, runner.Runner] = {}
         self._loop = asyncio.get_running_loop()
         self._news: set[str] = set()
@@ -100,6 +102,7 @@ class Supervisor:
             await once.uninstall(self._around, one.definition, one.token)
             one.close()
             self._runners.pop(one.name, None)
+            self.revoked(one.name)
 
     def limit_all(self) -> None:
         """Give every component its limits again, because the default ones have changed."""

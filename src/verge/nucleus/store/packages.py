@@ -270,10 +270,19 @@ class PackageStore:
                     empty.rmdir()
 
 
-def write_atomically(file: Path, text: str, mode: int) -> None:
-    """Replace a file's content in one step."""
+def write_atomically(file: Path, text: str, mode: int, group: int | None = None) -> None:
+    """Replace a file's content in one step; its group is one's own, or the given one.
+
+    Raises PermissionError, having changed nothing, if files cannot be given to the group.
+    """
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
     with open(handle, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a descriptor
+        if group is not None:
+            try:
+                os.fchown(handle, -1, group)
+            except PermissionError:
+                Path(name).unlink()
+                raise
         opened.write(text)
         os.fchmod(handle, mode)
         opened.flush()

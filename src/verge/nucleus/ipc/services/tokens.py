@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from verge.nucleus.ipc import authorization, dispatch, errors, rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from verge.nucleus.ipc import host
 
@@ -23,10 +23,16 @@ class ValidateAuthorizationToken(msgspec.Struct):
 
 
 class TokenService:
-    """Whether a token is somebody's."""
+    """Whether a token is somebody's, and passwords for people."""
 
-    def __init__(self, components: host.Components, authorizer: authorization.Authorizer) -> None:
+    def __init__(
+        self,
+        components: host.Components,
+        passwords: host.DebugPasswords,
+        authorizer: authorization.Authorizer,
+    ) -> None:
         self._components = components
+        self._passwords = passwords
         self._authorizer = authorizer
 
     def operations(self) -> Iterator[dispatch.Operation]:
@@ -50,12 +56,22 @@ class TokenService:
             raise errors.OperationError("InvalidTokenError", "the token belongs to nobody here")
         return {"isValid": True}
 
-    def create_debug_password(self, call: dispatch.Call, _request: dispatch.Nothing) -> NoReturn:
-        """Refuse: a password would open nothing, because there is no local debug console."""
+    def create_debug_password(
+        self, call: dispatch.Call, _request: dispatch.Nothing
+    ) -> Coroutine[Any, Any, dispatch.Fields]:
+        """Return a new password for the debug console.
+
+        The console speaks plain HTTP on loopback, so there are no certificates to name.
+        """
         self._authorizer.check(
             call.principal.name, authorization.CLI, call.operation, authorization.ANY
         )
-        raise errors.service_error(
-            "cannot create a debug password: this nucleus has no local debug console; use "
-            "verge-nucleus list, status and logs"
-        )
+        return self._create()
+
+    async def _create(self) -> dict[str, Any]:
+        made = await self._passwords.create()
+        return {
+            "username": made.user,
+            "password": made.password,
+            "passwordExpiration": made.expires,
+        }
