@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from verge.nucleus import errors, paths
+from verge.nucleus import errors, paths, settings
 from verge.nucleus.commands import arguments
 
 FAILED = 1
@@ -27,9 +27,8 @@ exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 could not start
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parsed = build_parser().parse_args(_join(sys.argv[1:] if words is None else words))
-    if "root" not in parsed:
-        parsed.root = None
-    parsed.root = Path(parsed.root or paths.root_from_environment()).absolute()
+    given = getattr(parsed, "root", None)
+    parsed.root = Path(given or paths.root_from_environment()).absolute()
     # Only the module of the command at hand is loaded, which keeps every command quick.
     module = importlib.import_module(f"verge.nucleus.commands.{parsed.module}")
     try:
@@ -50,10 +49,11 @@ def _join(words: Sequence[str]) -> list[str]:
 
     A time window may begin with a minus sign, which would make an option of it.
     """
-    if tuple(words[:2]) not in _LOG_COMMANDS:
+    at = 2 if words and words[0] in {"--root", "--ggcRootPath"} else 0
+    if tuple(words[at : at + 2]) not in _LOG_COMMANDS:
         return list(words)
-    joined = [" ".join(words[:2])]
-    for argument in words[2:]:
+    joined = [*words[:at], " ".join(words[at : at + 2])]
+    for argument in words[at + 2 :]:
         if joined[-1] in {"-t", "--time-window"}:
             joined[-1] = f"--time-window={argument}"
         else:
@@ -64,11 +64,15 @@ def _join(words: Sequence[str]) -> list[str]:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
-        prog="verge-nucleus",
+        prog=_program(),
         description="The embedded Greengrass-compatible nucleus and its administration.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--version", "-V", action="version", version=f"Greengrass nucleus {settings.VERSION}"
+    )
+    arguments.add_root(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_run(commands)
@@ -79,8 +83,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_log_search(commands)
     arguments.add_component(commands)
     arguments.add_deployment(commands)
+    arguments.add_messages(commands)
+    arguments.add_debug_password(commands)
     arguments.add_secret(commands)
     return parser
+
+
+def _program() -> str:
+    """Return the name this was called by, for it is installed under two."""
+    called = Path(sys.argv[0]).name
+    return called if called in {"verge-nucleus", "greengrass-cli"} else "verge-nucleus"
 
 
 def _add_serve(commands: arguments.Commands) -> None:

@@ -26,13 +26,19 @@ def add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(module=module, function=function)
-    command.add_argument(
+    add_root(command)
+    return command
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the nucleus root, which may stand before a command or behind it."""
+    parser.add_argument(
         "--root",
         "--ggcRootPath",
         metavar="DIR",
+        default=argparse.SUPPRESS,  # so that a command does not hide what stands before it
         help="nucleus root (default: $GGC_ROOT_PATH, else /greengrass/v2)",
     )
-    return command
 
 
 def add_json(command: argparse.ArgumentParser) -> None:
@@ -181,3 +187,49 @@ def add_secret(commands: Commands) -> None:
     add_json(command)
     command = add(actions, "remove", "secrets", "remove", "Forget a secret, all versions.")
     command.add_argument("name", help="name or ARN of the secret")
+
+
+def add_messages(commands: Commands) -> None:
+    """Add the commands of `pubsub` and `iotcore`."""
+    for name, what, suffix in (
+        ("pubsub", "local messages", ""),
+        ("iotcore", "messages of AWS IoT Core", "_to_cloud"),
+    ):
+        group = commands.add_parser(name, help=f"Publish {what}, or print those that come.")
+        actions = group.add_subparsers(metavar="ACTION", required=True)
+        publish = add(actions, "pub", "messages", f"publish{suffix}", "Publish a message.")
+        publish.add_argument("--topic", "-t", required=True, help="topic to publish to")
+        publish.add_argument(
+            "--message", "-m", required=True, help="message, or the name of a file that holds it"
+        )
+        subscribe = add(
+            actions, "sub", "messages", f"subscribe{suffix}", "Print messages until Ctrl-C."
+        )
+        subscribe.add_argument(
+            "--topic", "-t", required=True, metavar="FILTER", help="topic filter, with + and #"
+        )
+        subscribe.add_argument(
+            "--count", "-c", metavar="N", type=int, help="end after so many messages"
+        )
+        if name == "pubsub":
+            publish.add_argument(
+                "--as-json", action="store_true", help="send a JSON message instead of bytes"
+            )
+        for command in (publish, subscribe):
+            if name == "iotcore":
+                command.add_argument(
+                    "--qos", "-q", choices=("0", "1"), default="0", help="QoS (default: 0)"
+                )
+            add_json(command)
+
+
+def add_debug_password(commands: Commands) -> None:
+    """Add the command `get-debug-password`."""
+    command = add(
+        commands,
+        "get-debug-password",
+        "debug_password",
+        "create",
+        "Make a password for the debug console, valid for 8 hours.",
+    )
+    add_json(command)
