@@ -119,6 +119,77 @@ def bundle(c: Any, json: bool = False) -> None:
 
 
 @task(
+    iterable=["name"],
+    help=_NAMES_HELP
+    | _JSON_HELP
+    | {
+        "env": "whose cloud: a folder of inventory/",
+        "dry-run": "show what would be uploaded and created, and do nothing",
+        "bucket": "the bucket's whole name; without it BUCKET-REGION-ACCOUNT of gdk-config.json",
+    },
+)
+def publish(
+    c: Any,
+    name: list[str],
+    env: str = "local",
+    dry_run: bool = False,
+    json: bool = False,
+    bucket: str = "",
+) -> None:
+    """Build components and publish those whose content changed, as new versions."""
+    from verge.fleet import environments, output, project, publish, report
+
+    where, reporter = project.Project.find(), output.Reporter()
+    account, _ = environments.reach(where, environments.read_environment(where, env), reporter)
+    results = publish.publish_components(
+        where, account, name, bucket=bucket, dry_run=dry_run, reporter=reporter
+    )
+    report.print_publications(results, as_json=json)
+
+
+@task(
+    help={
+        "status": "only say whether it runs, and where",
+        "stop": "stop it and keep its state",
+        "reset": "stop it and delete its state",
+        "logs": "show the end of its log",
+        "lines": "how many lines of the log",
+        "env-vars": 'print shell lines that lead AWS tools to it: eval "$(./inv cloud --env-vars)"',
+        "env": "whose cloud: a folder of inventory/",
+    }
+    | _JSON_HELP
+)
+def cloud(
+    c: Any,
+    status: bool = False,
+    stop: bool = False,
+    reset: bool = False,
+    logs: bool = False,
+    lines: int = 50,
+    env_vars: bool = False,
+    env: str = "local",
+    json: bool = False,
+) -> None:
+    """Start the local cloud in the background, or look after it."""
+    from verge.fleet import cloud_process, environments, output, project, report
+
+    where, reporter = project.Project.find(), output.Reporter()
+    environment = environments.read_environment(where, env)
+    if env_vars:
+        print("\n".join(environments.shell_lines(where, environment)))
+    elif logs:
+        print("\n".join(cloud_process.read_log(where, lines)))
+    elif reset:
+        report.print_changes(cloud_process.reset_cloud(where, reporter), "done")
+    elif stop:
+        report.print_changes(cloud_process.stop_cloud(where, reporter), "done")
+    else:
+        if not status:
+            environments.reach(where, environment, reporter)
+        report.print_cloud(cloud_process.read_status(where), as_json=json)
+
+
+@task(
     name="model-check",
     positional=["file"],
     help={

@@ -70,7 +70,7 @@ class _Bundling:
         memory = releases.Releases(self.project)
         document: dict[str, Any] = {"format": FORMAT, "components": {}}
         for result in results:
-            version = memory.assign(configs[result.name], _content(result))
+            version = memory.assign(configs[result.name], content_of(result))
             document["components"][result.name] = _entry(result, version)
         bundle = Bundle(self.project.bundle_dir, document, memory.new)
         if not self._is_current(document):
@@ -129,7 +129,8 @@ class _Bundling:
             raise FleetError(f"cannot bundle {problem.component}: {problem.reason}", problem.hint)
 
 
-def _content(result: build.BuildResult) -> str:
+def content_of(result: build.BuildResult) -> str:
+    """Return the digest (SHA-256, hex) of recipe and artifacts: what a version stands for."""
     lines = [f"recipe {result.recipe.sha256}"]
     lines += [f"artifact {item.sha256} {item.path.name}" for item in result.artifacts]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class Config:
     patterns: tuple[str, ...]
     uses_shared: bool
     """Whether all of `components/_shared` is an input: the configuration names that folder."""
+    bucket: str | None = None
+    """The first part of the name of the bucket that artifacts are published to."""
+    upload_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Arguments of S3 for every upload, from `publish.options.file_upload_args`."""
 
     @property
     def output(self) -> Path:
@@ -106,6 +111,8 @@ class _Reader:
         system = self.build_system(self.text(build, "build_system", f"{at}/build"), at)
         options = build.get("options") or {}
         self.is_object(options, f"{at}/build/options")
+        publish = component.get("publish") or {}
+        self.is_object(publish, f"{at}/publish")
         return Config(
             folder=folder,
             place=self.place,
@@ -117,7 +124,13 @@ class _Reader:
             zip_name=self.zip_name(options, f"{at}/build/options"),
             patterns=self.patterns(options, f"{at}/build/options"),
             uses_shared=uses_shared,
+            bucket=self.text(publish, "bucket", f"{at}/publish") if "bucket" in publish else None,
+            upload_options=self.upload_options(publish.get("options") or {}, f"{at}/publish"),
         )
+
+    def upload_options(self, options: object, at: str) -> dict[str, Any]:
+        given = self.is_object(options, f"{at}/options").get("file_upload_args") or {}
+        return self.is_object(given, f"{at}/options/file_upload_args")
 
     def error(self, path: str, reason: str) -> FleetError:
         return FleetError(f"{self.place}: {path}: {reason}")

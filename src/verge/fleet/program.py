@@ -14,7 +14,7 @@ import verge
 from verge.fleet import errors, output
 
 # Verbs that take any number of names without an option: Invoke itself has no such arguments.
-_TAKES_NAMES = frozenset({"bench", "build", "validate"})
+_TAKES_NAMES = frozenset({"bench", "build", "publish", "validate"})
 
 
 def name_arguments(argv: list[str], verbs: Collection[str]) -> list[str]:

@@ -128,19 +128,51 @@ def release(source: Source, config: gdk.Config, version: str, digests: Mapping[s
     `digests` maps the files of the build to the base64 of their SHA-256. An artifact with an
     `s3://` URI that is none of them is refused: no device without a cloud could fetch it.
     """
-    document = copy.deepcopy(source.document)
-    set_key(document, "ComponentVersion", version)
-    for where, artifact in artifacts(document):
-        uri = artifact[_key(artifact, "Uri")]
-        if not _is_s3(uri):
-            continue
-        name = uri.rpartition("/")[2]
+    document = _versioned_copy(source, version)
+    for where, artifact in _in_buckets(document):
+        name = file_of(artifact)
         if name not in digests:
             raise missing(f"{source.place}: {where}", config, name, digests)
         set_key(artifact, "Uri", f"s3://BUCKET_NAME/{config.name}/{version}/{name}")
         set_key(artifact, "Digest", digests[name])
         set_key(artifact, "Algorithm", "SHA-256")
     return encode(document, ".yaml")
+
+
+def publication(
+    source: Source, config: gdk.Config, version: str, bucket: str, produced: Collection[str]
+) -> bytes:
+    """Return a built recipe as it is given to a cloud (Greengrass contract 6.5).
+
+    Artifacts of the build are addressed in the bucket; others are there already and stay.
+    """
+    document = _versioned_copy(source, version)
+    for where, artifact in _in_buckets(document):
+        name = file_of(artifact)
+        if name in produced:
+            set_key(artifact, "Uri", f"s3://{bucket}/{config.name}/{version}/{name}")
+        elif not may_be_uploaded(artifact[_key(artifact, "Uri")]):
+            raise missing(f"{source.place}: {where}", config, name, produced)
+    return encode(document, source.path.suffix)
+
+
+def _versioned_copy(source: Source, version: str) -> dict[str, Any]:
+    document = copy.deepcopy(source.document)
+    set_key(document, "ComponentVersion", version)
+    return document
+
+
+def _in_buckets(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return (
+        (where, artifact)
+        for where, artifact in artifacts(document)
+        if _is_s3(artifact[_key(artifact, "Uri")])
+    )
+
+
+def file_of(artifact: dict[str, Any]) -> str:
+    """Return the file name of an artifact: the last segment of its URI."""
+    return str(artifact[_key(artifact, "Uri")]).rpartition("/")[2]
 
 
 def missing(place: str, config: gdk.Config, name: str, produced: Collection[str]) -> FleetError:

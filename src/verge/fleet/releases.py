@@ -27,12 +27,13 @@ class Releases:
         self._known = self._read()
         self.new: dict[str, str] = {}
 
-    def assign(self, config: gdk.Config, content: str) -> str:
+    def assign(self, config: gdk.Config, content: str, above: str | None = None) -> str:
         """Return the version of a component whose content has this digest.
 
         For NEXT_PATCH it is the version that had the same content (the highest, if several had),
-        else the highest ever given out with patch + 1, else 1.0.0. A fixed version is refused if it
-        was given out with other content.
+        else the highest ever given out with patch + 1, else 1.0.0. `above` is a version that
+        somebody else gave out: the answer is higher. A fixed version is refused if it was given out
+        with other content.
         """
         known = self._known.setdefault(config.name, {})
         if config.version != gdk.NEXT_PATCH:
@@ -44,8 +45,13 @@ class Releases:
                     f"raise the version in {config.place}, or set it to NEXT_PATCH",
                 )
         else:
-            same = [version for version in known if known[version] == content]
-            version = str(_highest(same)) if same else self._next(known)
+            same = [
+                version
+                for version in known
+                if known[version] == content and (above is None or _is_above(version, above))
+            ]
+            given = [*known, above] if above else list(known)
+            version = str(_highest(same)) if same else self._next(given)
         if version not in known:
             known[version] = content
             self.new[config.name] = version
@@ -58,7 +64,7 @@ class Releases:
         known = self._known.get(config.name)
         return str(_highest(known)) if known else FIRST
 
-    def _next(self, known: dict[str, str]) -> str:
+    def _next(self, known: list[str]) -> str:
         return str(_highest(known).next_patch) if known else FIRST
 
     def save(self) -> None:
@@ -86,6 +92,10 @@ class Releases:
             f"cannot use {self._place}: it is damaged or from another version of this tool",
             f"restore it, or delete it to begin with {FIRST} again",
         )
+
+
+def _is_above(version: str, other: str) -> bool:
+    return versions.Version.parse(version) > versions.Version.parse(other)
 
 
 def _highest(texts: list[str] | dict[str, str]) -> versions.Version:

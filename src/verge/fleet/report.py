@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from verge.fleet import (
         build,
         bundle,
+        cloud_process,
         devices,
         models,
         operations,
         playbook,
+        publish,
         up,
         validate,
         wheelhouse,
     )
+
+_OUTCOMES = {"published": "published", "unchanged": "unchanged", "planned": "would be published"}
 
 _NEXT_STEPS = (
     ("./inv drop PICTURE", "see what the devices find in a picture of yours"),
@@ -186,6 +190,49 @@ def print_bundle(release: bundle.Bundle, as_json: bool = False) -> None:
     ]
     output.print_table(["component", "version", ""], rows)
     print(f"Bundle: {release.path}")
+
+
+def print_publications(results: Sequence[publish.Publication], as_json: bool = False) -> None:
+    """Print the version of each component, and what a dry run would send."""
+    from verge.fleet import publish
+
+    if as_json:
+        output.print_json(publish.describe(results))
+        return
+    output.print_table(
+        ["component", "version", ""],
+        [(item.component, item.version, _OUTCOMES[item.outcome]) for item in results],
+    )
+    planned = [item for item in results if item.outcome == publish.PLANNED]
+    for bucket in dict.fromkeys(item.new_bucket for item in planned if item.new_bucket):
+        print(f"would make bucket {bucket}")
+    for upload in (upload for item in planned for upload in item.uploads):
+        print(f"would upload {upload.uri} ({upload.size / 1e6:,.1f} MB)")
+    if planned:
+        print("This was a dry run: nothing was changed.")
+
+
+def print_cloud(status: cloud_process.Status, as_json: bool = False) -> None:
+    """Print where the local cloud is reached. Raises FleetError if it does not run."""
+    from verge.fleet import cloud_process
+
+    if as_json:
+        output.print_json(cloud_process.describe(status))
+    elif status.running and status.endpoints:
+        found = status.endpoints
+        print(f"The local cloud runs as process {found.pid}.")
+        print(f"  API       {found.api}   (account {found.account}, {found.region})")
+        for address in found.device_addresses:
+            print(
+                f"  devices   https {address}:{found.device_port}, mqtt {address}:{found.mqtt_port}"
+            )
+        print(
+            f'{output.TIP} eval "$(./inv cloud --env-vars)" leads boto3, the AWS CLI and GDK to it'
+        )
+    if not status.running:
+        raise errors.FleetError(
+            f"the local cloud is not at hand: {status.reason}", "`./inv cloud` starts it"
+        )
 
 
 def print_playbook(result: playbook.PlaybookResult, *, check: bool = False) -> None:
