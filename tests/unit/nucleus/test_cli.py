@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from verge.nucleus import cli
-from verge.nucleus.commands import connection, deploy
+from verge.nucleus.commands import components, connection, deploy, log_files
 
 
 def every_command(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -73,6 +74,79 @@ def test_unusable_configuration_is_refused(text: str) -> None:
     arguments = cli.build_parser().parse_args(["deploy", "--update-config", text])
     with pytest.raises(connection.CommandError, match="cannot"):
         deploy.build_request(arguments)
+
+
+CONTRACT = {
+    "deployment create": "-m --merge --remove -g --groupId -r --recipeDir -a --artifactDir "
+    "--runWith --systemLimits -c --update-config -fp --failure-handling-policy",
+    "deployment status": "-i --deploymentId",
+    "deployment cancel": "-i --deploymentId",
+    "deployment list": "",
+    "component list": "",
+    "component details": "-n --name",
+    "component restart": "-n --names",
+    "component stop": "-n --names",
+    "logs get": "-lf --log-file -ld --log-dir -t --time-window -f --filter -fol --follow "
+    "-b --before -a --after -m --max-log-queue-size -nc --no-color -v --verbose -s --syslog",
+    "logs list-log-files": "-ld --log-dir",
+    "logs list-keywords": "",
+    "pubsub pub": "-t --topic -m --message",
+    "pubsub sub": "-t --topic",
+    "iotcore pub": "-t --topic -m --message -q --qos",
+    "iotcore sub": "-t --topic -q --qos",
+    "get-debug-password": "",
+}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_commands_and_options_of_greengrass_cli(name: str) -> None:
+    """Every command of contract 3.9 exists with all its options."""
+    actions = COMMANDS[name]._actions
+    options = {option for action in actions for option in action.option_strings}
+    assert options >= {"--ggcRootPath", *CONTRACT[name].split()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--ggcRootPath", "/one", "component", "list"],
+        ["component", "list", "--ggcRootPath", "/one"],
+        ["--ggcRootPath", "/two", "component", "list", "--root", "/one"],
+        ["--ggcRootPath", "/one", "logs", "get", "-t", "-1h,"],
+        ["--root=/one", "list"],
+        ["list"],
+    ],
+)
+def test_root_may_stand_before_the_command(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root comes from before the command, from behind it, or else from the environment."""
+    monkeypatch.setenv("GGC_ROOT_PATH", "/one")
+    roots: list[Path] = []
+
+    def note(parsed: argparse.Namespace) -> int:
+        roots.append(parsed.root)
+        return 0
+
+    for module, function in (
+        (components, "list_all"),
+        (components, "show_all"),
+        (log_files, "get"),
+    ):
+        monkeypatch.setattr(module, function, note)
+    assert cli.main(words) == 0
+    assert roots == [Path("/one")]
+
+
+@pytest.mark.parametrize("called", ["verge-nucleus", "greengrass-cli"])
+def test_two_names(
+    called: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It speaks of itself by the name that it was called by."""
+    monkeypatch.setattr("sys.argv", [f"/usr/local/bin/{called}"])
+    with pytest.raises(SystemExit):
+        cli.main(["component", "list", "--help"])
+    assert f"usage: {called} component list" in capsys.readouterr().out
 
 
 def test_every_command_prints_json() -> None:

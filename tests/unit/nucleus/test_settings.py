@@ -37,7 +37,9 @@ services:
       platformOverride: {site: 7}
       mqtt: {spooler: {maxSizeInBytes: "4096"}}
       unknownSetting: left alone
-      verge: {settleSeconds: 0.5, keepVersions: 3}
+      verge: {settleSeconds: 0.5, keepVersions: 3, debugConsolePort: "1441"}
+  aws.greengrass.Cli:
+    configuration: {AuthorizedPosixGroups: "operators, 1500,"}
 """
     loaded = settings.load(write(tmp_path, text))
     assert loaded.thing_name == "press-01"
@@ -48,6 +50,8 @@ services:
     assert loaded.platform_override == {"site": "7"}
     assert (loaded.settle, loaded.keep_versions) == (0.5, 3)
     assert loaded.spool_limit == 4096
+    assert loaded.console_port == 1441
+    assert loaded.authorized_groups == ("operators", "1500")
     assert loaded.paths.root == tmp_path
 
 

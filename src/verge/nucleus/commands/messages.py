@@ -38,8 +38,10 @@ def publish_to_cloud(arguments: argparse.Namespace) -> int:
 
 def subscribe(arguments: argparse.Namespace) -> int:
     """Print local messages as they come."""
+    # By default a filter with wildcards hears others alone, and `pub` is the same principal.
+    request = {"topic": arguments.topic, "receiveMode": "RECEIVE_ALL_MESSAGES"}
     with connection.connect(arguments.root) as nucleus:
-        events = nucleus.subscribe("SubscribeToTopic", {"topic": arguments.topic})
+        events = nucleus.subscribe("SubscribeToTopic", request)
         return _print(arguments, (_local(event) for event in events))
 
 
