@@ -1,0 +1,146 @@
+"""What happens to jobs with time: things join and leave, rates allow more, waits run out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from verge.cloud import ports
+from verge.cloud.jobs import changes, rollout, service, states, store, targets
+
+
+class Schedule:
+    """Carries out what is due. Each method returns when it is to be called again, or None."""
+
+    def __init__(
+        self, *, service: service.Service, things: ports.Things, clock: Callable[[], float]
+    ) -> None:
+        self._service = service
+        self._store = service.store
+        self._things = things
+        self._clock = clock
+
+    def refresh(self) -> None:
+        """Bring the jobs in progress up to date with the registry of things."""
+        for job in self._store.jobs(active=True):
+            # Asked before the transaction: the registry has a lock of its own.
+            if job.continuous:
+                self._follow(job, targets.expand(job.targets, self._things))
+            else:
+                self._forget_deleted(job)
+
+    def roll_out(self, job_id: str | None = None) -> float | None:
+        """Tell as many waiting things of their job as its rate allows now."""
+        active = self._store.jobs(active=True)
+        times = [self._roll_out(job.id) for job in active if job_id in (None, job.id)]
+        return min((time for time in times if time is not None), default=None)
+
+    def expire(self) -> float | None:
+        """End the executions whose device was not heard of in time."""
+        following = None
+        for execution in self._store.running():
+            expires_at = execution.expires_at
+            if expires_at is None:
+                continue
+            if expires_at <= self._clock():
+                self._time_out(execution)
+            elif following is None or expires_at < following:
+                following = expires_at
+        return following
+
+    def _follow(self, job: store.Job, members: Sequence[str]) -> None:
+        with self._service.changing() as found:
+            if not self._active(job.id):
+                return
+            latest = {each.thing: each for each in self._store.executions_of_job(job.id)}
+            waiting = set(self._store.waiting(job.id))
+            belonging = set(members)
+            joined = [each for each in members if self._joins(found, latest.get(each))]
+            self._store.wait(job.id, [each for each in joined if each not in waiting])
+            self._store.forget_waiting(job.id, waiting - belonging)
+            for thing, execution in latest.items():
+                if thing not in belonging and execution.member:
+                    self._leave(found, execution)
+            found.wakes = bool(joined)
+
+    def _joins(self, found: changes.Changes, execution: store.Execution | None) -> bool:
+        """Whether a member is to be told; one that is back at the job it never ended is not."""
+        if execution is None:
+            return True
+        if execution.member:
+            return False
+        if execution.status in states.TERMINAL:
+            return True
+        found.save(msgspec.structs.replace(execution, member=True))
+        return False
+
+    def _leave(self, found: changes.Changes, execution: store.Execution) -> None:
+        left = msgspec.structs.replace(execution, member=False)
+        if execution.status == states.QUEUED:
+            self._service.end(found, left, states.REMOVED)
+        else:
+            found.touch(left.thing, left.namespace)
+            self._store.save_execution(left)
+
+    def _forget_deleted(self, job: store.Job) -> None:
+        things = {each.thing for each in self._store.pending_of_job(job.id)}
+        things.update(self._store.waiting(job.id))
+        gone = {each for each in things if not self._things.exists(each)}
+        if not gone:
+            return
+        with self._service.changing() as found:
+            self._store.forget_waiting(job.id, gone)
+            for execution in self._store.pending_of_job(job.id):
+                if execution.thing in gone:
+                    self._service.end(found, execution, states.REMOVED)
+
+    def _roll_out(self, job_id: str) -> float | None:
+        with self._service.changing() as found:
+            job = self._active(job_id)
+            if job is None or not self._store.waiting(job_id, 1):
+                if job is not None:
+                    self._service.complete(job, self._store.counts(job_id))
+                return None
+            number, following = self._allowed(job)
+            chosen = self._store.waiting(job_id, number)
+            self._queue(found, job, chosen)
+            if not self._store.waiting(job_id, 1):
+                return None
+            return self._allowed(job)[1] if chosen else following
+
+    def _allowed(self, job: store.Job) -> tuple[int | None, float]:
+        # What was told within the last minute raises the rate of the next one.
+        minute = self._clock() - rollout.WINDOW
+        counts = self._store.counts(job.id, queued_until=minute)
+        rate = rollout.rate_per_minute(
+            job.rollout, sum(counts.values()), counts.get(states.SUCCEEDED, 0)
+        )
+        recent = self._store.queued_since(job.id, minute)
+        return rollout.allowance(rate, recent, self._clock())
+
+    def _queue(self, found: changes.Changes, job: store.Job, things: Sequence[str]) -> None:
+        now, rows = self._clock(), []
+        for thing in things:
+            found.touch(thing, job.namespace)
+            former = self._store.execution(job.id, thing)
+            if former is None:
+                rows.append((thing, 1, now))
+            else:
+                # A device takes a job again only if it was queued in a later second.
+                rows.append((thing, former.number + 1, max(now, int(former.queued_at) + 1.0)))
+        self._store.queue(job.id, rows)
+        self._store.forget_waiting(job.id, things)
+        for thing in things:
+            if execution := self._store.execution(job.id, thing):
+                found.executions.append(execution)
+
+    def _time_out(self, execution: store.Execution) -> None:
+        with self._service.changing() as found:
+            current = self._store.execution(execution.job_id, execution.thing, execution.number)
+            if current and current.expires_at and current.expires_at <= self._clock():
+                self._service.end(found, current, states.TIMED_OUT)
+
+    def _active(self, job_id: str) -> store.Job | None:
+        job = self._store.job(job_id)
+        return job if job is not None and job.status == states.IN_PROGRESS else None

@@ -1,0 +1,321 @@
+"""Jobs and their executions as they lie in SQLite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+
+from verge.cloud import database, ports
+from verge.cloud.jobs import states
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs_job (
+    id TEXT PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    continuous INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    content TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS jobs_document (
+    job_id TEXT PRIMARY KEY REFERENCES jobs_job ON DELETE CASCADE,
+    document TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS jobs_waiting (
+    job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
+    thing TEXT NOT NULL,
+    PRIMARY KEY (job_id, thing)
+);
+CREATE TABLE IF NOT EXISTS jobs_execution (
+    job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
+    thing TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    details TEXT NOT NULL DEFAULT '{}',
+    queued_at REAL NOT NULL,
+    started_at REAL,
+    updated_at REAL NOT NULL,
+    version INTEGER NOT NULL DEFAULT 1,
+    deadline REAL,
+    step_deadline REAL,
+    forced INTEGER NOT NULL DEFAULT 0,
+    member INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (job_id, thing, number)
+);
+CREATE INDEX IF NOT EXISTS jobs_execution_thing ON jobs_execution (thing, status);
+CREATE INDEX IF NOT EXISTS jobs_execution_status ON jobs_execution (job_id, status);
+CREATE INDEX IF NOT EXISTS jobs_execution_queued ON jobs_execution (job_id, queued_at);
+CREATE INDEX IF NOT EXISTS jobs_execution_running ON jobs_execution (status)
+    WHERE status = 'IN_PROGRESS';
+"""
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """A job without its document; times in seconds since the epoch."""
+
+    id: str
+    targets: tuple[str, ...]
+    namespace: str = ""
+    """Empty: none."""
+    continuous: bool = False
+    status: str = states.IN_PROGRESS
+    created_at: float
+    updated_at: float
+    completed_at: float | None = None
+    description: str | None = None
+    source: str | None = None
+    rollout: dict[str, Any] = {}
+    abort: dict[str, Any] = {}
+    timeout: dict[str, Any] = {}
+    reason_code: str | None = None
+    comment: str | None = None
+    forced: bool = False
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """A job on one thing; `number` counts how often the thing was given it."""
+
+    job_id: str
+    thing: str
+    number: int
+    namespace: str
+    status: str
+    details: dict[str, str]
+    queued_at: float
+    started_at: float | None
+    updated_at: float
+    version: int
+    deadline: float | None
+    step_deadline: float | None
+    forced: bool
+    member: bool
+    """Whether the thing still belongs to the targets of the job."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the execution times out, unless something is heard before."""
+        deadlines = [each for each in (self.deadline, self.step_deadline) if each is not None]
+        return min(deadlines) if self.status == states.IN_PROGRESS and deadlines else None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The `executionState` of answers."""
+        return {
+            "status": self.status,
+            "statusDetails": self.details,
+            "versionNumber": self.version,
+        }
+
+    def shown(self) -> ports.ExecutionStatus:
+        """Return it as other parts see it."""
+        return ports.ExecutionStatus(
+            job_id=self.job_id,
+            thing=self.thing,
+            status=self.status,
+            details=self.details,
+            queued_at=self.queued_at,
+            updated_at=self.updated_at,
+        )
+
+
+_SELECT = "SELECT e.*, j.namespace FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id "
+_LATEST = (
+    "NOT EXISTS (SELECT 1 FROM jobs_execution l WHERE l.job_id = e.job_id "
+    "AND l.thing = e.thing AND l.number > e.number) "
+)
+
+
+def _execution(row: database.Row) -> Execution:
+    values = dict(row)
+    values["details"] = json.loads(values["details"])
+    values["forced"] = bool(values["forced"])
+    values["member"] = bool(values["member"])
+    return Execution(**values)
+
+
+class Store:
+    """Rows in, rows out; what they mean is the service's business."""
+
+    def __init__(self, database: database.Database) -> None:
+        self._database = database
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Commit all of a block or nothing."""
+        return self._database.transaction()
+
+    def add_job(self, job: Job, document: str) -> None:
+        """Keep a new job."""
+        self._database.execute(
+            "INSERT INTO jobs_job VALUES (?, ?, ?, ?, ?, ?)",
+            (job.id, job.namespace, job.continuous, job.status, job.created_at, _content(job)),
+        )
+        self._database.execute("INSERT INTO jobs_document VALUES (?, ?)", (job.id, document))
+
+    def save_job(self, job: Job) -> None:
+        """Keep what has changed of a job."""
+        self._database.execute(
+            "UPDATE jobs_job SET status = ?, content = ? WHERE id = ?",
+            (job.status, _content(job), job.id),
+        )
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget a job and its executions."""
+        self._database.execute("DELETE FROM jobs_job WHERE id = ?", (job_id,))
+
+    def job(self, job_id: str) -> Job | None:
+        """Return a job."""
+        row = self._database.one("SELECT content FROM jobs_job WHERE id = ?", (job_id,))
+        return None if row is None else msgspec.json.decode(row["content"], type=Job)
+
+    def jobs(self, *, active: bool = False) -> list[Job]:
+        """Return all jobs, newest first, or those in progress only."""
+        rows = self._database.all(
+            "SELECT content FROM jobs_job WHERE ? IN ('', status) "
+            "ORDER BY created_at DESC, rowid DESC",
+            (states.IN_PROGRESS if active else "",),
+        )
+        return [msgspec.json.decode(row["content"], type=Job) for row in rows]
+
+    def document(self, job_id: str) -> str:
+        """Return the document of a job that exists, JSON."""
+        query = "SELECT document FROM jobs_document WHERE job_id = ?"
+        row = self._database.one(query, (job_id,))
+        return "" if row is None else str(row["document"])
+
+    def wait(self, job_id: str, things: Iterable[str]) -> None:
+        """Remember things that are still to be told of the job."""
+        self._database.executemany(
+            "INSERT OR IGNORE INTO jobs_waiting VALUES (?, ?)", [(job_id, each) for each in things]
+        )
+
+    def waiting(self, job_id: str, limit: int | None = None) -> list[str]:
+        """Return things that are still to be told, in their order."""
+        rows = self._database.all(
+            "SELECT thing FROM jobs_waiting WHERE job_id = ? ORDER BY rowid LIMIT ?",
+            (job_id, -1 if limit is None else limit),
+        )
+        return [row["thing"] for row in rows]
+
+    def forget_waiting(self, job_id: str, things: Iterable[str]) -> None:
+        """Take things off the list of those still to be told."""
+        self._database.executemany(
+            "DELETE FROM jobs_waiting WHERE job_id = ? AND thing = ?",
+            [(job_id, each) for each in things],
+        )
+
+    def queue(self, job_id: str, rows: Sequence[tuple[str, int, float]]) -> None:
+        """Add executions: thing, number and the time they were queued."""
+        self._database.executemany(
+            "INSERT INTO jobs_execution (job_id, thing, number, status, queued_at, updated_at) "
+            "VALUES (?, ?, ?, 'QUEUED', ?, ?)",
+            [(job_id, thing, number, at, at) for thing, number, at in rows],
+        )
+
+    def save_execution(self, execution: Execution) -> None:
+        """Keep what has changed of an execution."""
+        self._database.execute(
+            "UPDATE jobs_execution SET status = ?, details = ?, started_at = ?, updated_at = ?, "
+            "version = ?, deadline = ?, step_deadline = ?, forced = ?, member = ? "
+            "WHERE job_id = ? AND thing = ? AND number = ?",
+            (
+                execution.status,
+                json.dumps(execution.details),
+                execution.started_at,
+                execution.updated_at,
+                execution.version,
+                execution.deadline,
+                execution.step_deadline,
+                execution.forced,
+                execution.member,
+                execution.job_id,
+                execution.thing,
+                execution.number,
+            ),
+        )
+
+    def delete_execution(self, job_id: str, thing: str, number: int) -> None:
+        """Forget an execution."""
+        self._database.execute(
+            "DELETE FROM jobs_execution WHERE job_id = ? AND thing = ? AND number = ?",
+            (job_id, thing, number),
+        )
+
+    def execution(self, job_id: str, thing: str, number: int | None = None) -> Execution | None:
+        """Return an execution, the newest unless a number is given."""
+        where, values = "WHERE e.job_id = ? AND e.thing = ? ", [job_id, thing]
+        if number is not None:
+            where, values = where + "AND e.number = ? ", [*values, str(number)]
+        row = self._database.one(_SELECT + where + "ORDER BY e.number DESC", values)
+        return None if row is None else _execution(row)
+
+    def executions_of_job(self, job_id: str) -> list[Execution]:
+        """Return the newest execution of a job for each of its things, by thing."""
+        rows = self._database.all(
+            _SELECT + "WHERE e.job_id = ? AND " + _LATEST + "ORDER BY e.thing", (job_id,)
+        )
+        return [_execution(row) for row in rows]
+
+    def executions_of_thing(self, thing: str) -> list[Execution]:
+        """Return all executions for a thing, oldest first."""
+        rows = self._database.all(
+            _SELECT + "WHERE e.thing = ? ORDER BY e.queued_at, e.rowid", (thing,)
+        )
+        return [_execution(row) for row in rows]
+
+    def pending(self, thing: str, namespace: str) -> list[Execution]:
+        """Return what a thing still has to do, in the order in which it is to do it."""
+        rows = self._database.all(
+            _SELECT + "WHERE e.thing = ? AND e.status IN ('QUEUED', 'IN_PROGRESS') "
+            "AND j.namespace = ? ORDER BY e.status = 'QUEUED', e.queued_at, e.rowid",
+            (thing, namespace),
+        )
+        return [_execution(row) for row in rows]
+
+    def pending_of_job(self, job_id: str) -> list[Execution]:
+        """Return the executions of a job that have not ended."""
+        rows = self._database.all(
+            _SELECT + "WHERE e.job_id = ? AND e.status IN ('QUEUED', 'IN_PROGRESS')", (job_id,)
+        )
+        return [_execution(row) for row in rows]
+
+    def all_pending(self) -> list[tuple[str, str]]:
+        """Return the things that have something to do, each with the namespace of it."""
+        rows = self._database.all(
+            "SELECT DISTINCT e.thing, j.namespace FROM jobs_execution e "
+            "JOIN jobs_job j ON j.id = e.job_id WHERE e.status IN ('QUEUED', 'IN_PROGRESS')"
+        )
+        return [(row["thing"], row["namespace"]) for row in rows]
+
+    def running(self) -> list[Execution]:
+        """Return the executions that can time out."""
+        rows = self._database.all(
+            _SELECT + "WHERE e.status = 'IN_PROGRESS' "
+            "AND (e.deadline IS NOT NULL OR e.step_deadline IS NOT NULL)"
+        )
+        return [_execution(row) for row in rows]
+
+    def counts(self, job_id: str, queued_until: float | None = None) -> dict[str, int]:
+        """Return the number of executions of a job by status, or of those queued until a time."""
+        rows = self._database.all(
+            "SELECT status, count(*) AS number FROM jobs_execution WHERE job_id = ?1 "
+            "AND (?2 IS NULL OR queued_at <= ?2) GROUP BY status",
+            (job_id, queued_until),
+        )
+        return {row["status"]: row["number"] for row in rows}
+
+    def queued_since(self, job_id: str, time: float) -> list[float]:
+        """Return when executions of a job were queued after a time, ascending."""
+        rows = self._database.all(
+            "SELECT queued_at FROM jobs_execution WHERE job_id = ? AND queued_at > ? "
+            "ORDER BY queued_at",
+            (job_id, time),
+        )
+        return [row["queued_at"] for row in rows]
+
+
+def _content(job: Job) -> str:
+    return msgspec.json.encode(job).decode()
