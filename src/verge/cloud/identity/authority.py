@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import logging
 import os
 import ssl
@@ -20,7 +20,7 @@ from verge.cloud import errors
 from verge.cloud import settings as configuration
 from verge.cloud.identity import certificates
 
-RENEW_BEFORE = datetime.timedelta(days=30)
+RENEW_BEFORE = dt.timedelta(days=30)
 """A server certificate with less time left than this is replaced."""
 RSA_BITS = 2048  # as IoT Core makes key pairs
 
@@ -45,7 +45,7 @@ class Authority:
         self,
         *,
         settings: configuration.Settings,
-        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         """Load the authority, or make it; renew the server's certificate. Raises StateError."""
         self._settings = settings

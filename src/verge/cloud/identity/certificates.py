@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from verge.cloud import errors
 
-SERVER_LIFETIME = datetime.timedelta(days=397)  # the longest that strict TLS clients accept
-CA_LIFETIME = datetime.timedelta(days=30 * 365)
-DEVICE_END = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+SERVER_LIFETIME = dt.timedelta(days=397)  # the longest that strict TLS clients accept
+CA_LIFETIME = dt.timedelta(days=30 * 365)
+DEVICE_END = dt.datetime(2049, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 """When the certificates of IoT Core end."""
-CLOCK_SKEW = datetime.timedelta(days=1)  # devices whose clocks are late must not refuse them
+CLOCK_SKEW = dt.timedelta(days=1)  # devices whose clocks are late must not refuse them
 MIN_RSA_BITS = 2048
 DEVICE_SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 """The subject of certificates whose key pair is made here, as in IoT Core."""
@@ -34,7 +34,7 @@ def make_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def make_ca(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.Certificate:
+def make_ca(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
     """Return a self-signed certificate that may sign others, but no further authorities."""
     name = x509.Name(
         [
@@ -58,7 +58,7 @@ def make_server(
     names: Sequence[str],
     ca: x509.Certificate,
     ca_key: ec.EllipticCurvePrivateKey,
-    now: datetime.datetime,
+    now: dt.datetime,
 ) -> x509.Certificate:
     """Return a certificate for a server that is reached by these names and addresses."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Verge local cloud")])
@@ -79,7 +79,7 @@ def make_device(
     public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
     ca: x509.Certificate,
     ca_key: ec.EllipticCurvePrivateKey,
-    now: datetime.datetime,
+    now: dt.datetime,
 ) -> x509.Certificate:
     """Return a certificate for a device.
 
@@ -153,8 +153,8 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
-    now: datetime.datetime,
-    end: datetime.datetime,
+    now: dt.datetime,
+    end: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -1,0 +1,1 @@
+"""MQTT: a real mosquitto behind a gate that knows certificates, client ids and policies."""
