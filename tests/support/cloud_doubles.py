@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
-from verge.cloud import ports
+from verge.cloud import errors, ports
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -171,3 +173,111 @@ class CoreDevices:
     def may_resolve(self, thing: str, component: str) -> bool:
         """Allow everything."""
         return True
+
+
+class Objects:
+    """`ports.Objects` in memory."""
+
+    def __init__(self) -> None:
+        self.contents: dict[tuple[str, str], bytes] = {}
+
+    def put(self, bucket: str, key: str, content: bytes) -> str:
+        """Store an object and return its URI."""
+        self.contents[bucket, key] = content
+        return f"s3://{bucket}/{key}"
+
+    def describe(self, bucket: str, key: str) -> ports.StoredObject:
+        """Return what is known of an object."""
+        content = self._content(bucket, key)
+        return ports.StoredObject(bucket, key, len(content), hashlib.md5(content).hexdigest())  # noqa: S324
+
+    def open(self, bucket: str, key: str) -> BinaryIO:
+        """Open an object for reading."""
+        return io.BytesIO(self._content(bucket, key))
+
+    def sha256(self, bucket: str, key: str) -> bytes:
+        """Return the digest of an object's bytes."""
+        return hashlib.sha256(self._content(bucket, key)).digest()
+
+    def presigned_url(self, bucket: str, key: str, *, host: str, seconds: int) -> str:
+        """Return a URL that says what it would read."""
+        self._content(bucket, key)
+        return f"{host}/{bucket}/{key}?X-Amz-Expires={seconds}"
+
+    def _content(self, bucket: str, key: str) -> bytes:
+        if (bucket, key) not in self.contents:
+            raise errors.NotFoundError(f"cannot find s3://{bucket}/{key}")
+        return self.contents[bucket, key]
+
+
+class Jobs:
+    """`ports.Jobs` that keeps what it was asked for; devices' steps are told by `step`."""
+
+    def __init__(self) -> None:
+        self.created: dict[str, ports.NewJob] = {}
+        self.canceled: list[str] = []
+        self.executions: dict[tuple[str, str], ports.ExecutionStatus] = {}
+        self._listeners: list[Callable[[ports.ExecutionStatus], None]] = []
+
+    def create(self, job: ports.NewJob) -> None:
+        """Keep a job."""
+        assert job.id not in self.created
+        self.created[job.id] = job
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job."""
+        self.status(job_id)
+        self.canceled.append(job_id)
+
+    def step(self, job_id: str, thing: str, status: str, at: float = 0.0, **details: str) -> None:
+        """Say how far a job is on a thing; underscores in names stand for hyphens."""
+        told = {name.replace("_", "-"): value for name, value in details.items()}
+        execution = ports.ExecutionStatus(
+            job_id=job_id, thing=thing, status=status, details=told, queued_at=at, updated_at=at
+        )
+        self.executions[job_id, thing] = execution
+        for listener in self._listeners:
+            listener(execution)
+
+    def executions_of_job(self, job_id: str) -> list[ports.ExecutionStatus]:
+        """Return the executions of a job."""
+        return [each for (job, _), each in self.executions.items() if job == job_id]
+
+    def executions_of_thing(self, thing: str) -> list[ports.ExecutionStatus]:
+        """Return the executions for a thing."""
+        return [each for (_, of), each in self.executions.items() if of == thing]
+
+    def status(self, job_id: str) -> str:
+        """Return the status of a job."""
+        if job_id not in self.created:
+            raise errors.NotFoundError(f"cannot find job {job_id}")
+        return "CANCELED" if job_id in self.canceled else "IN_PROGRESS"
+
+    def on_execution(self, changed: Callable[[ports.ExecutionStatus], None]) -> None:
+        """Call back in `step`."""
+        self._listeners.append(changed)
+
+
+class Shadows:
+    """`ports.Shadows` that keeps states; what devices report comes by `update` too."""
+
+    def __init__(self) -> None:
+        self.states: dict[tuple[str, str | None], ports.Document] = {}
+        self._listeners: list[Callable[[str, str | None, ports.Document], None]] = []
+
+    def update(self, thing: str, name: str | None, state: ports.Document) -> None:
+        """Merge the top level of `desired` and `reported`."""
+        known = self.states.setdefault((thing, name), {})
+        for side, values in state.items():
+            known.setdefault(side, {}).update(values)
+        for listener in self._listeners:
+            listener(thing, name, {"state": known, "version": 1})
+
+    def get(self, thing: str, name: str | None) -> ports.Document | None:
+        """Return a shadow."""
+        state = self.states.get((thing, name))
+        return None if state is None else {"state": state, "version": 1}
+
+    def on_update(self, changed: Callable[[str, str | None, ports.Document], None]) -> None:
+        """Call back in `update`."""
+        self._listeners.append(changed)

@@ -106,7 +106,8 @@ def _component(spec: Mapping[str, Any]) -> Document:
     return {
         "version": spec["componentVersion"],
         **({"configurationUpdate": changes} if changes else {}),
-        **({"runWith": spec["runWith"]} if spec.get("runWith") else {}),
+        # Always there: what it leaves out is taken back on the device (contract 3.2).
+        "runWith": spec.get("runWith", {}),
     }
 
 

@@ -59,9 +59,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(message: Mapping[str, Any]) -> Report:
-    """Return what a message says. Raises ReportError for one that says nothing usable.
+    """Return what a message says. Raises ReportError for one without a status of the device.
 
-    Entries of components without name, version or a known state are left out.
+    Entries of components without name, version or a known state are left out, and numbers that
+    are none count as missing.
     """
     status = message.get("overallDeviceStatus")
     if status not in STATUSES:
@@ -125,6 +126,5 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _number(given: Mapping[str, Any], key: str, *, default: int) -> int:
     value = given.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ReportError(f"cannot take in a status message: {key} is {value!r:.60}, not a number")
-    return value
+    usable = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if usable else default
