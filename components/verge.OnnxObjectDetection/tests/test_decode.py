@@ -69,7 +69,7 @@ def test_decodes_real_pictures_as_opencv_does(pictures: Path, name: str) -> None
 @pytest.mark.parametrize("name", decode.FORMATS)
 def test_decodes_every_format(name: str) -> None:
     """Each of the formats that the documents name is decoded."""
-    pixels = decode.decode_picture(encode(gradient(), name), LIMIT)
+    pixels, _ = decode.decode_picture(encode(gradient(), name), LIMIT)
     assert pixels.shape == (48, 64, 3)
     assert np.abs(pixels[4, 4].astype(int) - [255, 255, 128]).max() < 12
 
@@ -88,7 +88,7 @@ def test_brings_every_mode_to_rgb(mode: str, expected: tuple[int, int, int]) -> 
     """Grey, palettes and alpha all become three channels of eight bits."""
     image = Image.new("RGB", (16, 16), (200, 180, 140)).convert("L" if mode == "LA" else "RGB")
     data = encode(image.convert(mode), "PNG")
-    pixels = decode.decode_picture(data, LIMIT)
+    pixels, _ = decode.decode_picture(data, LIMIT)
     assert pixels.shape == (16, 16, 3)
     assert np.abs(pixels.reshape(-1, 3).mean(axis=0) - expected).max() < 80 * (mode == "1") + 6
 
@@ -98,21 +98,21 @@ def test_reads_sixteen_bits() -> None:
     values = np.linspace(0, 65_535, 256).astype(np.uint16)
     done, data = cv2.imencode(".png", np.tile(values, (4, 1)))
     assert done
-    pixels = decode.decode_picture(bytes(data), LIMIT)
+    pixels, _ = decode.decode_picture(bytes(data), LIMIT)
     assert np.array_equal(pixels[0, :, 0], (values >> 8).astype(np.uint8))
 
 
 def test_reads_the_cmyk_of_printers() -> None:
     """A JPEG in CMYK comes out in the colours it was made of."""
     data = encode(gradient().convert("CMYK"), "JPEG", quality=95)
-    pixels = decode.decode_picture(data, LIMIT)
+    pixels, _ = decode.decode_picture(data, LIMIT)
     assert np.abs(pixels[4, 4].astype(int) - [255, 255, 128]).max() < 12
 
 
 def test_transparent_pixels_are_grey() -> None:
     """Nothing shows through where nothing is, whatever colour hides there."""
     data = encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG")
-    assert (decode.decode_picture(data, LIMIT) == 114).all()
+    assert (decode.decode_picture(data, LIMIT)[0] == 114).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -133,7 +133,7 @@ def test_turns_pictures_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
-    assert np.array_equal(decode.decode_picture(data, LIMIT), upright)
+    assert np.array_equal(decode.decode_picture(data, LIMIT)[0], upright)
 
 
 def jpeg_with_exif(exif: bytes) -> bytes:
@@ -150,7 +150,7 @@ def jpeg_with_exif(exif: bytes) -> bytes:
 )
 def test_broken_metadata_do_not_matter(exif: bytes) -> None:
     """A picture with unreadable EXIF data is a picture all the same."""
-    assert decode.decode_picture(jpeg_with_exif(exif), LIMIT).shape == (48, 64, 3)
+    assert decode.decode_picture(jpeg_with_exif(exif), LIMIT)[0].shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def check_outcome(data: bytes) -> None:
     """Decode, and accept pixels or a rejection with a known code."""
     code = None
     try:
-        pixels = decode.decode_picture(data, 1_000_000)
+        pixels, _ = decode.decode_picture(data, 1_000_000)
     except PictureError as error:
         code = error.code
     if code is None:
@@ -263,3 +263,26 @@ def test_any_damage_gives_pixels_or_a_rejection(name: str, data: st.DataObject) 
 def test_any_bytes_give_a_rejection(content: bytes, start: bytes) -> None:
     """Garbage is refused, also with the first bytes of a picture."""
     check_outcome(start + content)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size(orientation: int) -> None:
+    """The pixels are fewer, the picture's size is the true one, and they show the same."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(gradient(1600, 1200), "JPEG", exif=exif, quality=95)
+    whole, size = decode.decode_picture(data, LIMIT)
+    smaller, same = decode.decode_picture(data, LIMIT, lambda *_: (300, 200))
+    assert size == same == (whole.shape[1], whole.shape[0])
+    assert smaller.shape[0] * 4 == whole.shape[0]
+    assert smaller.shape[1] * 4 == whole.shape[1]
+    expected = cv2.resize(whole, smaller.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(smaller.astype(int) - expected).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["PNG", "BMP", "TIFF", "JPEG"])
+def test_what_is_not_much_larger_keeps_its_pixels(name: str) -> None:
+    """Other formats, and JPEGs below twice the size that is enough, are decoded whole."""
+    pixels, size = decode.decode_picture(encode(gradient(), name), LIMIT, lambda *_: (40, 30))
+    assert pixels.shape == (48, 64, 3)
+    assert size == (64, 48)

@@ -60,7 +60,7 @@ def test_results_obey_the_schema(loaded: Any, pictures: Path) -> None:
 
 def test_rejections_obey_the_schema() -> None:
     """Every code that the detector and the monitor use stands in the schema, and no other."""
-    used = set()
+    used: set[str] = set()
     for source in SCHEMAS.parent.glob("*.py"):
         used.update(
             part.split('"')[1]

@@ -1,5 +1,6 @@
 """Decoding and suppression, against a reference written with plain loops."""
 
+import io
 import itertools
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from object_detection import card, decode, postprocess, preprocess
+from object_detection import card, decode, detector, postprocess, preprocess
 from object_detection.families import base, ultralytics
 from PIL import Image
 
@@ -229,3 +230,48 @@ def test_pads_with_the_grey_of_the_card() -> None:
     assert (geometry.left, geometry.top) == (0, 104)
     assert np.allclose(tensor[0, :, 0, 0], 114 / 255)
     assert np.allclose(tensor[0, :, 208, 208], 0)
+
+
+def test_fewer_pixels_give_the_same_boxes(loaded: Any, pictures: Path) -> None:
+    """A large JPEG decoded at a part of its size gives the boxes of the whole, in its pixels."""
+    with Image.open(pictures / "chelsea.png") as source:
+        large = source.convert("RGB").resize((source.width * 7, source.height * 7))
+    stream = io.BytesIO()
+    large.save(stream, "JPEG", quality=95)
+    spec, thresholds = loaded.card.input, loaded.thresholds(None, None)
+    found = []
+    for enough in (None, lambda w, h: preprocess.sufficient_size(w, h, spec)):
+        pixels, size = decode.decode_picture(stream.getvalue(), 10**8, enough)
+        tensor, geometry = preprocess.prepare_input(pixels, spec, size)
+        prepared = detector.Prepared(
+            decode.Picture(pixels, *size, "", 0), tensor, geometry, timings={}
+        )
+        [inferred] = loaded.infer([prepared])
+        found.append((pixels.shape, loaded.read(inferred, detector.Wanted(thresholds)).detections))
+    (whole, expected), (part, detections) = found
+    assert part[0] * 2 <= whole[0]
+    assert [one.label for one in detections] == [one.label for one in expected] == ["cat"]
+    # A hundredth of the picture's width: the pixels were averaged in another way.
+    assert np.allclose(detections[0].box, expected[0].box, atol=large.width / 100)
+    assert abs(detections[0].score - expected[0].score) < 0.05
+
+
+def test_only_wanted_classes_count() -> None:
+    """Detections of other labels are left out; without a choice all are reported."""
+    candidates = base.Candidates(
+        np.array([[0, 0, 5, 5], [10, 10, 15, 15]], np.float32),
+        np.array([0.9, 0.8], np.float32),
+        np.array([0, 1]),
+    )
+    _, geometry = preprocess.prepare_input(np.zeros((20, 20, 3), np.uint8), SPEC)
+    limits = card.Thresholds(0.5, 0.5, 10)
+
+    def labels(*classes: str) -> list[str]:
+        found = postprocess.select_detections(
+            candidates, geometry, limits, ["cat", "dog"], suppress=True, classes=classes
+        )
+        return [one.label for one in found]
+
+    assert labels() == ["cat", "dog"]
+    assert labels("dog") == ["dog"]
+    assert labels("horse") == []

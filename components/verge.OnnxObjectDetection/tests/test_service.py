@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from edge_ipc import nucleus, values
-from object_detection import service
+from object_detection import inbox, service, session
 
 
 class Subscription:
@@ -72,8 +72,14 @@ class Bench:
     def __init__(self, folder: Path, loaded: Any, configuration: dict[str, Any]) -> None:
         self.results = folder / "results"
         self.link = MemoryLink({"outputDirectory": str(self.results), **configuration})
-        self.inbox = service.Inbox()
-        self.service = service.Service(self.link, self.inbox, loaded, "press-01")
+        self.inbox = inbox.Inbox()
+        self.loads: list[session.Running] = []
+
+        def load(running: session.Running) -> Any:
+            self.loads.append(running)
+            return loaded
+
+        self.service = service.Service(self.link, self.inbox, load, "press-01")
         self.code: int | None = None
         self._thread = threading.Thread(target=self._run)
 
@@ -170,6 +176,17 @@ def test_configuration_changes_while_running(bench: Bench, pictures: Path, tmp_p
     assert not bench.link.cloud
 
 
+def test_threads_and_providers_change_while_running(bench: Bench, pictures: Path) -> None:
+    """Another number of threads loads the model anew; what came before is answered first."""
+    bench.send("1", pictures / "chelsea.png")
+    bench.link.configuration = {**bench.link.configuration, "threads": "1", "classes": ["dog"]}
+    bench.link.changed()
+    bench.send("2", pictures / "chelsea.png")
+    answers = bench.link.wait(2)
+    assert [len(document["detections"]) for _, document in answers] == [1, 0]
+    assert bench.loads == [session.Running(), session.Running(threads=1)]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -243,13 +260,13 @@ def test_whatever_a_library_does_is_a_rejection(
     bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unforeseen error in one analysis rejects this picture and not the next."""
-    real = bench.service._detector.analyse
+    real = bench.service._detector.infer
 
     def fail_once(*arguments: Any) -> Any:
-        monkeypatch.setattr(bench.service._detector, "analyse", real)
+        monkeypatch.setattr(bench.service._detector, "infer", real)
         raise RuntimeError("something odd")
 
-    monkeypatch.setattr(bench.service._detector, "analyse", fail_once)
+    monkeypatch.setattr(bench.service._detector, "infer", fail_once)
     bench.send("1", pictures / "chelsea.png")
     bench.send("2", pictures / "chelsea.png")
     first, second = bench.link.wait(2)
@@ -259,22 +276,22 @@ def test_whatever_a_library_does_is_a_rejection(
 
 def test_the_inbox_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """An id waits once, and what does not fit is dropped for its sender to deliver again."""
-    inbox = service.Inbox(limit=2)
+    box = inbox.Inbox(limit=2)
     for identity in ("a", "a", "b", "c"):
-        inbox.put_document({"id": identity, "path": "/x"})
-    inbox.put_document("garbage")
-    first = inbox.take()
+        box.put_document({"id": identity, "path": "/x"})
+    box.put_document("garbage")
+    first = box.take()
     assert caplog.text.count("Event dropped") == 1
     assert "id=c" in caplog.text
-    inbox.done(first)  # type: ignore[arg-type]
-    inbox.put_document({"id": "c", "path": "/x"})
-    assert [inbox.take().id, inbox.take().id] == ["b", "c"]  # type: ignore[union-attr]
+    box.done(first)  # type: ignore[arg-type]
+    box.put_document({"id": "c", "path": "/x"})
+    assert [box.take().id, box.take().id] == ["b", "c"]  # type: ignore[union-attr]
 
 
 def test_a_stop_comes_before_what_waits() -> None:
     """When the link is lost, nothing is worked on any more; the first reason is the exit code."""
-    inbox = service.Inbox()
-    inbox.put_document({"id": "a", "path": "/x"})
-    inbox.put_stop(1, "lost")
-    inbox.put_stop(0, "told")
-    assert inbox.take() == service.Stop(1, "lost")
+    box = inbox.Inbox()
+    box.put_document({"id": "a", "path": "/x"})
+    box.put_stop(1, "lost")
+    box.put_stop(0, "told")
+    assert box.take() == inbox.Stop(1, "lost")

@@ -159,3 +159,55 @@ def test_refuses_another_input_name(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(renamed), encoding="utf-8")
     with pytest.raises(ModelError, match="the card wants one input picture"):
         session.load_session(card.read_card(found.model.parent / "model.yaml"))
+
+
+def make_batch_model(folder: Path, fixed: bool = False) -> card.Card:
+    """Write a model whose output of each picture is that picture's mean, and its card."""
+    first: int | str = 1 if fixed else "batch"
+    nodes = [
+        helper.make_node("ReduceMean", ["images", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["columns"]),
+        helper.make_node("Tile", ["columns", "repeats"], ["output0"]),
+    ]
+    constants = {"axes": [1, 2, 3], "column": [-1, 1, 1], "repeats": [1, 5, 21]}
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [first, 3, 32, 32])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [first, 5, 21])],
+        [
+            helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
+            for name, values in constants.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return make_card(folder, model.SerializeToString())
+
+
+def test_pictures_go_together_where_the_model_allows(tmp_path: Path) -> None:
+    """A model with an open first dimension takes several; each gets its own part back."""
+    loaded = session.load_session(make_batch_model(tmp_path))
+    assert loaded.batch == session.MOST_TOGETHER
+    tensor = np.stack([np.full((3, 32, 32), value, np.float32) for value in (1, 2, 3)])
+    outputs = loaded.run(tensor)
+    for number in range(3):
+        alone = session.part(outputs, number, 3)["output0"]
+        assert alone.shape == (1, 5, 21)
+        assert np.allclose(alone, number + 1)
+
+
+def test_a_model_for_one_picture_gets_one(tmp_path: Path) -> None:
+    """A fixed first dimension means one picture at a time."""
+    assert session.load_session(make_batch_model(tmp_path, fixed=True)).batch == 1
+
+
+def test_runs_as_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Threads are those that were asked for; a provider that is not there is said and skipped."""
+    caplog.set_level("INFO")
+    found = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])
+    running = session.Running(threads=3, providers=("CUDAExecutionProvider", session.CPU))
+    loaded = session.load_session(found, running)
+    assert loaded.threads == 3
+    assert loaded.providers == (session.CPU,)
+    assert "skipped provider=CUDAExecutionProvider" in caplog.text
+    assert session.load_session(found).threads >= 1

@@ -25,11 +25,17 @@ _GOLDEN_RATIO = 0.618033988749895
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw_detections(pixels: NDArray[np.uint8], detections: Sequence[Detection]) -> bytes:
-    """Return a JPEG of the picture (height by width by 3, RGB) with boxes and labels."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, _LONGEST_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+def draw_detections(
+    pixels: NDArray[np.uint8], detections: Sequence[Detection], width: int | None = None
+) -> bytes:
+    """Return a JPEG of the picture (rows by columns by 3, RGB) with boxes and labels.
+
+    `width` is the picture's, which the boxes are measured in, where the pixels are fewer.
+    """
+    rows, columns = pixels.shape[:2]
+    smaller_by = min(1.0, _LONGEST_SIDE / max(rows, columns))
+    size = (max(1, round(columns * smaller_by)), max(1, round(rows * smaller_by)))
+    scale = size[0] / (width or columns)
     smaller = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     canvas = cv2.cvtColor(smaller, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
     # The best detection is drawn last, so that it lies on top.

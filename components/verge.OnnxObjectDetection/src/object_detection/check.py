@@ -73,7 +73,9 @@ def _look(loaded: detector.Detector, path: Path, output: Path) -> dict[str, Any]
     except DetectionError as error:
         raise DetectionError(f"cannot look at {path}: {error}") from error
     annotated = output / f"{path.stem}.jpg"
-    annotated.write_bytes(annotate.draw_detections(found.picture.pixels, found.detections))
+    annotated.write_bytes(
+        annotate.draw_detections(found.picture.pixels, found.detections, found.picture.width)
+    )
     return {
         "picture": path.name,
         "width": found.picture.width,

@@ -1,16 +1,46 @@
-"""One picture in, its detections and timings out."""
+"""One picture in, its detections and timings out; in three stages that can overlap."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from object_detection import card, decode, postprocess, preprocess, session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from object_detection.families.base import Outputs
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture that waits for the network."""
+
+    picture: decode.Picture
+    tensor: Any
+    geometry: preprocess.Geometry
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A picture with what the network made of it."""
+
+    prepared: Prepared
+    outputs: Outputs
+    milliseconds: float
+    """Of the network, divided by the pictures it looked at together."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +54,32 @@ class Analysis:
 
 
 class Detector:
-    """A model with its card, ready to look at pictures."""
+    """A model with its card, ready to look at pictures. Each stage may run in its own thread."""
 
     def __init__(self, model_card: card.Card, loaded: session.Session) -> None:
         self.card = model_card
         self._session = loaded
 
     @classmethod
-    def load(cls, card_path: Path) -> Detector:
+    def load(cls, card_path: Path, running: session.Running | None = None) -> Detector:
         """Load the model that a card describes. Raises CardError or ModelError."""
-        loaded = session.load_session(card.read_card(card_path))
+        loaded = session.load_session(card.read_card(card_path), running)
+        _log.info(
+            "Model loaded name=%s family=%s providers=%s threads=%d batch=%d",
+            *(loaded.card.name, loaded.family_name, ",".join(loaded.providers)),
+            *(loaded.threads, loaded.batch),
+        )
         return cls(loaded.card, loaded)
 
     @property
     def family(self) -> str:
         """The name of the output family."""
         return self._session.family_name
+
+    @property
+    def batch(self) -> int:
+        """How many pictures the network can look at together."""
+        return self._session.batch
 
     def thresholds(self, score: float | None, iou: float | None) -> card.Thresholds:
         """Return the card's thresholds with what the configuration overrides."""
@@ -50,24 +90,59 @@ class Detector:
             iou=base.iou if iou is None else iou,
         )
 
-    def analyse(self, path: str, max_pixels: int, thresholds: card.Thresholds) -> Analysis:
-        """Find the objects in a file. Raises PictureError."""
+    def prepare(self, path: str, max_pixels: int) -> Prepared:
+        """Decode a file and bring it into the shape of the input. Raises PictureError."""
         clock = _Stages()
-        picture = decode.read_picture(path, max_pixels)
+        enough = functools.partial(preprocess.sufficient_size, spec=self.card.input)
+        picture = decode.read_picture(path, max_pixels, enough)
         clock.lap("decode")
-        tensor, geometry = preprocess.prepare_input(picture.pixels, self.card.input)
+        tensor, geometry = preprocess.prepare_input(
+            picture.pixels, self.card.input, (picture.width, picture.height)
+        )
         clock.lap("preprocess")
-        outputs = self._session.run(tensor)
+        return Prepared(picture, tensor, geometry, clock.milliseconds)
+
+    def infer(self, pictures: Sequence[Prepared]) -> list[Inferred]:
+        """Run the network on at most `batch` pictures."""
+        clock = _Stages()
+        tensors = [one.tensor for one in pictures]
+        together = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+        outputs = self._session.run(together)
         clock.lap("inference")
+        each = round(clock.milliseconds["inference"] / len(pictures), 3)
+        return [
+            Inferred(one, session.part(outputs, number, len(pictures)), each)
+            for number, one in enumerate(pictures)
+        ]
+
+    def read(self, inferred: Inferred, wanted: Wanted) -> Analysis:
+        """Read what the network found in a picture."""
+        clock = _Stages()
         detections = postprocess.select_detections(
-            self._session.read(outputs, thresholds.score),
-            geometry,
-            thresholds,
+            self._session.read(inferred.outputs, wanted.thresholds.score),
+            inferred.prepared.geometry,
+            wanted.thresholds,
             self.card.labels,
             suppress=self._session.family.suppress,
+            classes=wanted.classes,
         )
         clock.lap("postprocess")
-        return Analysis(picture, detections, clock.milliseconds)
+        timings = {**inferred.prepared.timings, "inference": inferred.milliseconds}
+        return Analysis(inferred.prepared.picture, detections, timings | clock.milliseconds)
+
+    def analyse(self, path: str, max_pixels: int, thresholds: card.Thresholds) -> Analysis:
+        """Find the objects in a file, one stage after the other. Raises PictureError."""
+        [inferred] = self.infer([self.prepare(path, max_pixels)])
+        return self.read(inferred, Wanted(thresholds))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which detections count."""
+
+    thresholds: card.Thresholds
+    classes: frozenset[str] = field(default_factory=frozenset)
+    """Labels; empty: all."""
 
 
 class _Stages:

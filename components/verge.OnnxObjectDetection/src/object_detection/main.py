@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge_ipc import nucleus, process, values
 
-from object_detection import annotate, detector, errors, service
+from object_detection import annotate, card, detector, errors, inbox, service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--card", type=Path, required=True, help="the model's card")
     options = parser.parse_args(arguments)
-    inbox = service.Inbox()
-    process.prepare(inbox.put_stop)
+    events = inbox.Inbox()
+    process.prepare(events.put_stop)
     try:
-        loaded = detector.Detector.load(options.card)
+        card.read_card(options.card)  # A wrong one is said before anything else.
         annotate.prepare()
         # When the link is gone nothing can be answered: leave, so that the nucleus starts anew.
-        link = nucleus.Nucleus.connect(lambda reason: inbox.put_stop(1, reason))
+        link = nucleus.Nucleus.connect(lambda reason: events.put_stop(1, reason))
         device = os.environ.get("AWS_IOT_THING_NAME", "unknown")
-        worker = service.Service(link, inbox, loaded, device)
+        load = functools.partial(detector.Detector.load, options.card)
+        worker = service.Service(link, events, load, device)
         worker.start()
     except (errors.DetectionError, values.SettingError, nucleus.NucleusError, OSError) as error:
         _log.error("Cannot start reason=%s", error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,16 +38,23 @@ def select_detections(
     labels: Sequence[str],
     *,
     suppress: bool,
+    classes: Collection[str] = (),
 ) -> list[Detection]:
-    """Return the best detections first, overlaps within one class suppressed if asked."""
+    """Return the best detections first, overlaps within one class suppressed if asked.
+
+    `classes` are the labels that count; none: all.
+    """
     known = (candidates.classes >= 0) & (candidates.classes < len(labels))
+    if classes:
+        wanted = [number for number, label in enumerate(labels) if label in classes]
+        known &= np.isin(candidates.classes, wanted)
     finite = np.isfinite(candidates.boxes).all(axis=1)
     indices = np.flatnonzero((candidates.scores >= thresholds.score) & known & finite)
     order = indices[np.argsort(-candidates.scores[indices], kind="stable")][:_MOST_CANDIDATES]
     boxes, scores = candidates.boxes[order], candidates.scores[order]
-    classes = candidates.classes[order]
+    numbers = candidates.classes[order]
     if suppress:
-        kept = suppress_overlaps(boxes, classes, thresholds.iou, thresholds.max_detections)
+        kept = suppress_overlaps(boxes, numbers, thresholds.iou, thresholds.max_detections)
     else:
         kept = np.arange(len(order))[: thresholds.max_detections]
     mapped = geometry.to_picture(boxes[kept])
@@ -58,7 +65,7 @@ def select_detections(
             score=round(float(score), 4),
             box=_corners(box),
         )
-        for box, score, class_id in zip(mapped, scores[kept], classes[kept], strict=True)
+        for box, score, class_id in zip(mapped, scores[kept], numbers[kept], strict=True)
     ]
 
 

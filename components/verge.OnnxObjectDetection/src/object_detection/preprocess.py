@@ -39,12 +39,26 @@ class Geometry:
         return mapped
 
 
-def prepare_input(pixels: NDArray[np.uint8], spec: Input) -> tuple[Tensor, Geometry]:
+DETAIL = 2
+"""Pixels per input pixel that are worth decoding; more would only be averaged away."""
+
+
+def sufficient_size(width: int, height: int, spec: Input) -> tuple[int, int]:
+    """Return the width and height at which a picture may be decoded without loss for a model."""
+    _, size = _place(width, height, spec)
+    return size[0] * DETAIL, size[1] * DETAIL
+
+
+def prepare_input(
+    pixels: NDArray[np.uint8], spec: Input, picture: tuple[int, int] | None = None
+) -> tuple[Tensor, Geometry]:
     """Return the input tensor and where the picture lies in it.
 
-    The tensor is [1, 3, H, W], [1, H, W, 3] or [3, H, W], of the type that the card says.
+    The tensor is [1, 3, H, W], [1, H, W, 3] or [3, H, W], of the type that the card says. `picture`
+    is the picture's width and height where the pixels are fewer.
     """
-    geometry, size = _place(pixels.shape[1], pixels.shape[0], spec)
+    width, height = picture or (pixels.shape[1], pixels.shape[0])
+    geometry, size = _place(width, height, spec)
     resized = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
     if size == (spec.width, spec.height):
         canvas: NDArray[np.uint8] = resized.astype(np.uint8, copy=False)

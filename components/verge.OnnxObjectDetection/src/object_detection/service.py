@@ -1,32 +1,26 @@
-"""Answer every file event with exactly one result or rejection.
+"""Answer every file event with exactly one result or rejection, in the order they came.
 
-One thread works through the events in the order they came. The connection's thread only puts
-them into a bounded inbox: what does not fit is dropped, and its sender delivers it again.
+The connection's thread only puts events into a bounded inbox: what does not fit is dropped, and its
+sender delivers it again. This thread hands them to the pipeline.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_ipc import link as links
 from edge_ipc import nucleus as ipc
 from edge_ipc import values
 
-from object_detection import annotate, messages, results, settings
-from object_detection.errors import PictureError
+from object_detection import annotate, detector, inbox, messages, pipeline, results, settings
+from object_detection.errors import DetectionError, PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from object_detection.detector import Detector
-
-INBOX_LIMIT = 512
-"""Events that may wait; at 200 bytes each they cost next to nothing."""
+    from object_detection import session
 
 _log = logging.getLogger(__name__)
 
@@ -38,91 +32,32 @@ class Link(links.Link, Protocol):
         """Publish to AWS IoT Core."""
 
 
-@dataclass(frozen=True)
-class _Changed:
-    """The configuration changed."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Leave, with this exit code, for this reason."""
-
-    code: int
-    reason: str
-
-
-class Inbox:
-    """What waits for the service, in order; safe to fill from any thread."""
-
-    def __init__(self, limit: int = INBOX_LIMIT) -> None:
-        self._limit = limit
-        self._queue: queue.SimpleQueue[messages.FileEvent | _Changed | Stop] = queue.SimpleQueue()
-        self._waiting: set[str] = set()
-        self._lock = threading.Lock()
-        self._changed = False
-        self.stop: Stop | None = None
-
-    def put_document(self, document: Any) -> None:
-        """Take a file event, unless its id is waiting already or there is no room."""
-        try:
-            event = messages.read_event(document)
-        except messages.EventError as error:
-            _log.warning("Message ignored reason=%s", error)
-            return
-        with self._lock:
-            if event.id in self._waiting:
-                return
-            if len(self._waiting) >= self._limit:
-                _log.warning("Event dropped, it will be delivered again id=%s", event.id)
-                return
-            self._waiting.add(event.id)
-        self._queue.put(event)
-
-    def put_change(self) -> None:
-        """Note that the configuration changed; several notes make one."""
-        with self._lock:
-            if self._changed:
-                return
-            self._changed = True
-        self._queue.put(_Changed())
-
-    def put_stop(self, code: int, reason: str) -> None:
-        """Ask the service to leave before the next event."""
-        self.stop = self.stop or Stop(code, reason)
-        self._queue.put(self.stop)
-
-    def take(self) -> messages.FileEvent | _Changed | Stop:
-        """Return what comes next, waiting for it; a stop comes before everything else."""
-        item = self._queue.get()
-        if self.stop:
-            return self.stop
-        if isinstance(item, _Changed):
-            with self._lock:
-                self._changed = False
-        return item
-
-    def done(self, event: messages.FileEvent) -> None:
-        """Note that an event was answered, so its id may come again."""
-        with self._lock:
-            self._waiting.discard(event.id)
-
-
 class Service:
     """The detector at work."""
 
-    def __init__(self, link: Link, inbox: Inbox, detector: Detector, device: str) -> None:
-        """Read the configuration and open the result store.
+    def __init__(
+        self,
+        link: Link,
+        events: inbox.Inbox,
+        load: Callable[[session.Running], detector.Detector],
+        device: str,
+    ) -> None:
+        """Read the configuration, load the model and open the result store.
 
-        Raises SettingError, NucleusError, or OSError for the output directory.
+        Raises SettingError, NucleusError, DetectionError for the model, or OSError for the output
+        directory.
         """
         self._link = link
-        self._inbox = inbox
-        self._detector = detector
+        self._inbox = events
+        self._load = load
         self._device = device
         self._settings = settings.read_settings(link.read_configuration(), device)
+        self._detector = load(self._settings.running)
         self._store = self._open_store(self._settings)
+        self._pipeline = self._open_pipeline()
         self._subscription: Any = None
         self._cloud = _Cloud(link)
+        self._begun: dict[str, float] = {}
 
     def start(self) -> None:
         """Subscribe and report RUNNING. Raises NucleusError."""
@@ -135,34 +70,45 @@ class Service:
         """Work until asked to stop; return the exit code."""
         while True:
             match self._inbox.take():
-                case Stop(code, reason):
+                case inbox.Stop(code, reason):
                     _log.info("Stopping reason=%s", reason)
+                    self.close()
                     return code
                 case messages.FileEvent() as event:
-                    self._answer(event)
-                    self._inbox.done(event)
-                case _Changed():
+                    self._begun[event.id] = time.perf_counter()
+                    self._pipeline.put(event)
+                case inbox.Changed():
+                    self._pipeline.wait()
                     self._reconfigure()
 
-    def _answer(self, event: messages.FileEvent) -> None:
+    def close(self) -> None:
+        """Answer what is in hand, and end."""
+        self._pipeline.close()
+
+    # In the pipeline's threads; what they read changes only while the pipeline is empty.
+
+    def _prepare(self, event: messages.FileEvent) -> pipeline.Stored | detector.Prepared:
         document = self._store.find(event.id)
         if document is not None:
-            _log.info("Answered from the store id=%s", event.id)
-        else:
-            document = self._examine(event)
-        self._publish(document)
+            return pipeline.Stored(document)
+        messages.check_event(event)
+        return self._detector.prepare(event.path, self._settings.max_pixels)
 
-    def _examine(self, event: messages.FileEvent) -> dict[str, Any]:
-        started = time.perf_counter()
+    def _answer(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> None:
         try:
-            document = self._detect(event)
-            document["timings_ms"]["total"] = round((time.perf_counter() - started) * 1000, 3)
-            found = len(document["detections"])
-            total = document["timings_ms"]["total"]
-            _log.info(
-                "Picture analysed id=%s path=%r detections=%d total_ms=%.1f",
-                *(event.id, event.path, found, total),
-            )
+            self._publish(self._conclude(event, outcome))
+        finally:
+            self._begun.pop(event.id, None)
+            self._inbox.done(event)
+
+    def _conclude(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> dict[str, Any]:
+        if isinstance(outcome, pipeline.Stored):
+            _log.info("Answered from the store id=%s", event.id)
+            return outcome.document
+        try:
+            if isinstance(outcome, PictureError):
+                raise outcome
+            document = self._report(event, self._read(outcome))
         except PictureError as error:
             document = messages.make_rejection(event, self._device, error)
             _log.warning(
@@ -172,27 +118,35 @@ class Service:
         self._save(event, document)
         return document
 
-    def _detect(self, event: messages.FileEvent) -> dict[str, Any]:
-        messages.check_event(event)
+    def _read(self, inferred: detector.Inferred) -> detector.Analysis:
         chosen = self._settings
         thresholds = self._detector.thresholds(chosen.score_threshold, chosen.iou_threshold)
         try:
-            analysis = self._detector.analyse(event.path, chosen.max_pixels, thresholds)
-            annotated = self._annotate(event, analysis) if chosen.annotate else None
-        except PictureError:
-            raise
+            return self._detector.read(inferred, detector.Wanted(thresholds, chosen.classes))
         except Exception as error:
             # Whatever a library makes of one picture, the others still want their turn.
-            _log.exception("Analysis failed id=%s path=%r", event.id, event.path)
+            _log.exception("Reading the outputs failed")
             reason = f"the analysis failed: {type(error).__name__}"
             raise PictureError("failed", reason) from error
-        return messages.make_result(event, self._device, self._detector.card, analysis, annotated)
 
-    def _annotate(self, event: messages.FileEvent, analysis: Any) -> str | None:
-        picture = annotate.draw_detections(analysis.picture.pixels, analysis.detections)
+    def _report(self, event: messages.FileEvent, analysis: detector.Analysis) -> dict[str, Any]:
+        annotated = self._annotate(event, analysis) if self._settings.annotate else None
+        card = self._detector.card
+        document = messages.make_result(event, self._device, card, analysis, annotated)
+        total = (time.perf_counter() - self._begun[event.id]) * 1000
+        document["timings_ms"]["total"] = round(total, 3)
+        _log.info(
+            "Picture analysed id=%s path=%r detections=%d total_ms=%.1f",
+            *(event.id, event.path, len(analysis.detections), total),
+        )
+        return document
+
+    def _annotate(self, event: messages.FileEvent, analysis: detector.Analysis) -> str | None:
+        picture = analysis.picture
         try:
-            return self._store.save_picture(event.id, picture)
-        except OSError as error:
+            drawn = annotate.draw_detections(picture.pixels, analysis.detections, picture.width)
+            return self._store.save_picture(event.id, drawn)
+        except (OSError, DetectionError) as error:
             _log.warning("Annotated picture not stored id=%s reason=%s", event.id, error)
             return None
 
@@ -227,16 +181,26 @@ class Service:
         try:
             wanted = settings.read_settings(self._link.read_configuration(), self._device)
             store = self._open_store(wanted)
+            loaded = self._detector
+            if wanted.running != self._settings.running:
+                loaded = self._load(wanted.running)
             if wanted.input_topic != self._settings.input_topic:
                 subscription = self._subscribe(wanted.input_topic)
                 self._subscription.close()
                 self._subscription = subscription
-        except (values.SettingError, ipc.NucleusError, OSError) as error:
+        except (values.SettingError, ipc.NucleusError, DetectionError, OSError) as error:
             _log.error("Configuration kept as it was reason=%s", error)
             return
         self._settings, self._store = wanted, store
+        if loaded is not self._detector:
+            self._pipeline.close()
+            self._detector = loaded
+            self._pipeline = self._open_pipeline()
         self._cloud = _Cloud(self._link)
         _log.info("Configuration changed settings=%s", wanted)
+
+    def _open_pipeline(self) -> pipeline.Pipeline:
+        return pipeline.Pipeline(self._detector, self._prepare, self._answer)
 
     def _open_store(self, wanted: settings.Settings) -> results.ResultStore:
         return results.ResultStore(wanted.output_directory, wanted.keep_results)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
-from object_detection import families, metadata
+from object_detection import cores, families, metadata
 from object_detection.errors import ModelError
 from object_detection.families import base
 
@@ -19,9 +21,24 @@ if TYPE_CHECKING:
     from object_detection.card import Card
     from object_detection.families.base import Candidates, Outputs
 
+CPU = "CPUExecutionProvider"
+MOST_TOGETHER = 4
+"""Pictures in one run of the network; more gains nothing on a processor and costs memory."""
+
+_log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3
 _TENSORS = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
 """The runtime's names of `card.TYPES`."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the network is to run."""
+
+    threads: int | None = None
+    """None: as many as there are cores for this component."""
+    providers: tuple[str, ...] = ()
+    """Execution providers in order of preference; the processor always comes last."""
 
 
 class Session:
@@ -40,6 +57,18 @@ class Session:
         self.family_name, self.family = families.choose_family(
             card.family, about.families, outputs, self._network
         )
+        self.batch = self._find_batch(outputs)
+        """How many pictures the network takes at once; 1 unless it was exported for more."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads one run of the network uses."""
+        return int(self._session.get_session_options().intra_op_num_threads)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers at work, in order of preference."""
+        return tuple(self._session.get_providers())
 
     def run(self, tensor: NDArray[Any]) -> Outputs:
         """Return the outputs by name for one input tensor, fractions as float32."""
@@ -57,9 +86,33 @@ class Session:
             shape = list(tensor.shape)
             raise ModelError(f"it does not run on {shape}: {_first_line(error)}") from error
 
+    def _find_batch(self, alone: Outputs) -> int:
+        """Try whether two pictures together give outputs of which each is one picture's."""
+        shape = _input_shape(self.card)
+        if isinstance(self._session.get_inputs()[0].shape[0], int) or len(shape) == 3:
+            return 1
+        try:
+            together = self.run(np.zeros((2, *shape[1:]), dtype=self.card.input.type))
+        except Exception as error:  # noqa: BLE001 - the runtime's own share no other base
+            _log.info("Pictures are looked at one by one reason=%s", _first_line(error))
+            return 1
+        for name, value in alone.items():
+            if not value.ndim or value.shape[0] != 1:
+                return 1
+            if together[name].shape != (2, *value.shape[1:]):
+                return 1
+        return MOST_TOGETHER
+
     def read(self, outputs: Outputs, least: float) -> Candidates:
         """Return the candidates with at least the given score."""
         return self.family.read(outputs, self._network, least)
+
+
+def part(outputs: Outputs, number: int, count: int) -> Outputs:
+    """Return the outputs for one of the pictures that were looked at together."""
+    if count == 1:
+        return outputs
+    return {name: value[number : number + 1] for name, value in outputs.items()}
 
 
 def _complete(card: Card, about: metadata.Metadata) -> Card:
@@ -73,8 +126,9 @@ def _complete(card: Card, about: metadata.Metadata) -> Card:
     return dataclasses.replace(card, labels=card.labels or about.labels)
 
 
-def load_session(card: Card) -> Session:
-    """Load the model of a card on the CPU. Raises ModelError."""
+def load_session(card: Card, running: Running | None = None) -> Session:
+    """Load the model of a card. Raises ModelError."""
+    running = running or Running()
     try:
         data = card.model.read_bytes()
     except OSError as error:
@@ -89,17 +143,38 @@ def load_session(card: Card) -> Session:
     options.log_severity_level = _ERRORS_ONLY
     # Threads that spin between pictures take the processor from the nucleus and the monitor.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # The runtime's own exceptions share no base but Exception.
-        raise ModelError(f"cannot load the model {card.model}: {_first_line(error)}") from error
+    options.intra_op_num_threads = running.threads or cores.count_available()
+    session = _create(card, data, options, _choose_providers(running.providers))
     _check_input(card, session)
     _check_outputs(card, session)
     try:
         return Session(card, session)
     except ModelError as error:
         raise ModelError(f"cannot use the model {card.model}: {error}") from error
+
+
+def _choose_providers(wanted: tuple[str, ...]) -> list[str]:
+    """Return those of the wanted providers that this runtime has, the processor last."""
+    available = onnxruntime.get_available_providers()
+    for name in wanted:
+        if name not in available:
+            _log.warning(
+                "Execution provider skipped provider=%s reason=this runtime has only %s",
+                *(name, ", ".join(available)),
+            )
+    return [name for name in dict.fromkeys(wanted) if name in available and name != CPU] + [CPU]
+
+
+def _create(card: Card, data: bytes, options: Any, providers: list[str]) -> Any:
+    """Make the runtime's session, on the processor if nothing better works. Raises ModelError."""
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=providers)
+    except Exception as error:
+        # The runtime's own exceptions share no base but Exception.
+        if providers == [CPU]:
+            raise ModelError(f"cannot load the model {card.model}: {_first_line(error)}") from error
+        _log.warning("Execution providers failed reason=%s", _first_line(error))
+    return _create(card, data, options, [CPU])
 
 
 def _check_input(card: Card, session: Any) -> None:

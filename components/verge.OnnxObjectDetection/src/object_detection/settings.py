@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_ipc import values
 
+from object_detection import session
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,7 +32,11 @@ class Settings:
     score_threshold: float | None
     """None: the card's."""
     iou_threshold: float | None
+    classes: frozenset[str]
+    """Labels that are reported; empty: all."""
     max_pixels: int
+    running: session.Running
+    """A change loads the model anew."""
 
 
 def read_settings(configuration: Mapping[str, Any], device: str) -> Settings:
@@ -47,6 +53,8 @@ def read_settings(configuration: Mapping[str, Any], device: str) -> Settings:
         keep_results=values.read_integer(configuration, "keepResults", 2000, low=1, high=1_000_000),
         score_threshold=_read_threshold(configuration, "scoreThreshold"),
         iou_threshold=_read_threshold(configuration, "iouThreshold"),
+        classes=frozenset(values.read_texts(configuration, "classes", [])),
+        running=_read_running(configuration),
         max_pixels=values.read_integer(
             configuration, "maxPixels", 50_000_000, low=1, high=1_000_000_000
         ),
@@ -64,3 +72,10 @@ def _read_threshold(configuration: Mapping[str, Any], name: str) -> float | None
     if configuration.get(name, "") in {"", None}:
         return None
     return values.read_number(configuration, name, 0, low=0, high=1)
+
+
+def _read_running(configuration: Mapping[str, Any]) -> session.Running:
+    threads = None
+    if configuration.get("threads", "") not in {"", None}:
+        threads = values.read_integer(configuration, "threads", 1, low=1, high=1024)
+    return session.Running(threads, values.read_texts(configuration, "executionProviders", []))

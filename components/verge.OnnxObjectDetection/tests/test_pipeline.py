@@ -1,0 +1,157 @@
+"""Pictures go through three stages at once and come out in order."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from object_detection import detector, pipeline
+from object_detection.errors import PictureError
+from object_detection.messages import FileEvent
+
+
+class Network:
+    """Stands for the detector: returns its input, as slowly as the test wants."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.groups: list[list[str]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.broken: set[str] = set()
+
+    def infer(self, pictures: list[Any]) -> list[detector.Inferred]:
+        assert self.go.wait(10)
+        self.groups.append([one.tensor for one in pictures])
+        if self.broken & set(self.groups[-1]):
+            raise RuntimeError("the network broke")
+        return [detector.Inferred(one, {}, 0.0) for one in pictures]
+
+
+class Bench:
+    def __init__(self, batch: int) -> None:
+        self.network = Network(batch)
+        self.answers: list[tuple[str, Any]] = []
+        self.answered = threading.Condition()
+        self.prepared = threading.Semaphore(0)
+        self.special: dict[str, Callable[[], Any]] = {}
+        self.pipeline = pipeline.Pipeline(self.network, self._prepare, self._answer)  # type: ignore[arg-type]
+
+    def _prepare(self, event: FileEvent) -> Any:
+        try:
+            if event.id in self.special:
+                return self.special[event.id]()
+            return detector.Prepared(None, event.id, None, {})  # type: ignore[arg-type]
+        finally:
+            self.prepared.release()
+
+    def _answer(self, event: FileEvent, outcome: pipeline.Outcome) -> None:
+        with self.answered:
+            self.answers.append((event.id, outcome))
+            self.answered.notify_all()
+        if event.id == "unanswerable":
+            raise RuntimeError("nobody listens")
+
+    def put(self, *names: str) -> None:
+        for name in names:
+            self.pipeline.put(FileEvent(name, "/x"))
+
+    def ids(self) -> list[str]:
+        self.pipeline.wait()
+        return [identity for identity, _ in self.answers]
+
+
+@pytest.fixture(params=[1, 4])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = Bench(request.param)
+    yield made
+    made.network.go.set()
+    made.pipeline.close()
+
+
+def raise_error() -> None:
+    raise PictureError("truncated", "cut")
+
+
+def break_down() -> None:
+    raise RuntimeError("something odd")
+
+
+def test_answers_come_in_order(bench: Bench) -> None:
+    """Slow, stored, rejected and failed pictures are answered in the order they came."""
+    slow = threading.Event()
+    bench.special = {
+        "slow": lambda: slow.wait(10) and detector.Prepared(None, "slow", None, {}),  # type: ignore[arg-type]
+        "stored": lambda: pipeline.Stored({"id": "stored"}),
+        "rejected": raise_error,
+        "failed": break_down,
+    }
+    names = ["slow", "1", "stored", "rejected"]
+    bench.put(*names)
+    for _ in names[1:]:
+        assert bench.prepared.acquire(timeout=10)
+    assert bench.answers == []
+    slow.set()
+    more = ["failed", *map(str, range(20, 60))]
+    bench.put(*more)
+    assert bench.ids() == names + more
+    outcomes = dict(bench.answers)
+    assert outcomes["stored"] == pipeline.Stored({"id": "stored"})
+    assert [outcomes[name].code for name in ("rejected", "failed")] == ["truncated", "failed"]
+
+
+def test_a_backlog_is_looked_at_together(bench: Bench) -> None:
+    """What is ready while the network is busy goes together; a picture alone waits for nobody."""
+    bench.put("alone")
+    assert bench.ids() == ["alone"]
+    bench.network.go.clear()
+    bench.put("first")
+    assert bench.prepared.acquire(timeout=10)
+    rest = ["a", "b", "c"]
+    bench.put(*rest)
+    for _ in [1, *rest]:
+        assert bench.prepared.acquire(timeout=10)
+    bench.network.go.set()
+    assert bench.ids() == ["alone", "first", *rest]
+    sizes = [len(group) for group in bench.network.groups]
+    assert sizes[0] == 1
+    assert max(sizes) <= bench.network.batch
+    assert sum(sizes) == 5
+
+
+def test_one_broken_picture_fails_alone(bench: Bench) -> None:
+    """When the network fails on several together, only the one that breaks it is rejected."""
+    bench.network.broken = {"b"}
+    bench.network.go.clear()
+    bench.put("first", "a", "b", "c")
+    bench.network.go.set()
+    assert bench.ids() == ["first", "a", "b", "c"]
+    failed = [name for name, outcome in bench.answers if isinstance(outcome, PictureError)]
+    assert failed == ["b"]
+
+
+def test_an_answer_that_fails_blocks_nobody(bench: Bench) -> None:
+    """An error while answering leaves room and order for the next."""
+    names = ["unanswerable"] * 20 + ["last"]
+    bench.put(*names)
+    assert bench.ids() == names
+
+
+def test_only_so_many_are_in_hand(bench: Bench) -> None:
+    """Putting waits while the stages are full, so memory does not grow with the backlog."""
+    bench.network.go.clear()
+    done = threading.Event()
+
+    def put() -> None:
+        bench.put(*map(str, range(50)))
+        done.set()
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    for _ in range(3 + bench.network.batch):
+        assert bench.prepared.acquire(timeout=10)
+    assert not bench.prepared.acquire(timeout=0.2)
+    assert not done.is_set()
+    bench.network.go.set()
+    thread.join(10)
+    assert len(bench.ids()) == 50
