@@ -1,0 +1,1 @@
+"""Train verge.ScratchModel: pictures and boxes in, an ONNX network and its card out."""

@@ -1,0 +1,89 @@
+"""Write the card of a trained model: what the detector needs, and what was measured."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from training import augment, export
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+HEAD = """\
+# The card of the model: all that the detector must know to use it. Written by `training/`;
+# `measured` says how good it is, on which pictures, and how it was made.
+"""
+_SOURCE = "the metal tags of aws-samples/mlops-at-edge-for-quality-inspection (MIT-0)"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A picture of the repository and the score its best scratch must reach."""
+
+    picture: str
+    """Path below `pictures/`."""
+    sha256: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """What differs from one training to the next."""
+
+    name: str
+    version: str
+    model: Path
+    """The ONNX file; the card lies beside it."""
+    size: tuple[int, int]
+    """Width and height of the input."""
+    labels: tuple[str, ...]
+    score: float
+    iou: float
+    golden: tuple[Golden, ...]
+    measured: Mapping[str, Any]
+    """For people: the detector does not read it."""
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write a card of format verge.card/1."""
+    document = {
+        "format": "verge.card/1",
+        "name": card.name,
+        "version": card.version,
+        "file": card.model.name,
+        "sha256": hashlib.sha256(card.model.read_bytes()).hexdigest(),
+        "task": "detect",
+        "source": f"trained by training/ on {_SOURCE}",
+        "licences": ["NOTICE"],
+        "input": {
+            "name": export.INPUT,
+            "layout": "NCHW",
+            "colour": "RGB",
+            "size": list(card.size),
+            "divide": 255,
+            "mean": [0, 0, 0],
+            "std": [1, 1, 1],
+            "resize": "letterbox",
+            "pad": augment.PAD,
+        },
+        "output": {"family": "ultralytics_v8"},
+        "thresholds": {"score": card.score, "iou": card.iou, "max_detections": 50},
+        "golden": [
+            {
+                "picture": item.picture,
+                "sha256": item.sha256,
+                "label": card.labels[0],
+                "score": item.score,
+            }
+            for item in card.golden
+        ],
+        "labels": list(card.labels),
+        "measured": dict(card.measured),
+    }
+    text = yaml.safe_dump(document, sort_keys=False, width=96, allow_unicode=True)
+    path.write_text(HEAD + text, encoding="utf-8")

@@ -1,0 +1,45 @@
+"""Judge a model with the detector's own code, so that figures are those of the device."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training import score
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from training.data import Floats, Picture
+
+DETECTOR = Path(__file__).parents[1] / "components" / "verge.OnnxObjectDetection" / "src"
+LEAST = 0.01
+"""Detections below it are noise and would only take time."""
+_MAX_PIXELS = 50_000_000
+
+
+class Judge:
+    """A model loaded through its card."""
+
+    def __init__(self, card: Path) -> None:
+        # A component is no package; its sources run with their folder on the path.
+        if str(DETECTOR) not in sys.path:
+            sys.path.insert(0, str(DETECTOR))
+        module = importlib.import_module("object_detection.detector")
+        self._detector: Any = module.Detector.load(card)
+
+    def find(self, path: Path, least: float = LEAST) -> tuple[Floats, Floats]:
+        """Return boxes (n by 4 corners in pixels of the picture) and scores (n), best first."""
+        thresholds = self._detector.thresholds(least, None)
+        found = self._detector.analyse(str(path), _MAX_PIXELS, thresholds).detections
+        boxes = np.array([item.box for item in found], dtype=np.float32).reshape(-1, 4)
+        return boxes, np.array([item.score for item in found], dtype=np.float32)
+
+    def measure(self, pictures: Sequence[Picture], least: float = LEAST) -> score.Curve:
+        """Return precision and recall over these pictures."""
+        found = [self.find(picture.path, least) for picture in pictures]
+        return score.measure(found, [picture.boxes for picture in pictures])
