@@ -189,7 +189,7 @@ class Client:
         self.subscriptions: queue.Queue[list[int]] = queue.Queue()
         self.published: queue.Queue[tuple[int, int]] = queue.Queue()
         self._port, self._clean, self._keep_alive = port, clean, keep_alive
-        session = {} if version == paho.MQTTv5 else {"clean_session": clean}
+        session: dict[str, Any] = {} if version == paho.MQTTv5 else {"clean_session": clean}
         self.paho = paho.Client(
             callback_api_version=enums.CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -215,7 +215,7 @@ class Client:
         """Connect; return the reason code and whether there was a session."""
         options: dict[str, Any] = {}
         if self.version == paho.MQTTv5:
-            lasting = properties.Properties(packettypes.PacketTypes.CONNECT)
+            lasting = properties.Properties(packettypes.PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             lasting.SessionExpiryInterval = 0 if self._clean else 3600
             options = {"clean_start": self._clean, "properties": lasting}
         self.paho.connect("127.0.0.1", self._port, self._keep_alive, **options)

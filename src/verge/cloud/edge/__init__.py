@@ -1,0 +1,1 @@
+"""HTTPS for devices: the Greengrass data plane, the credentials provider, S3."""

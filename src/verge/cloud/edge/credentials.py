@@ -1,0 +1,103 @@
+"""The credentials provider: a device's certificate for AWS credentials of a role alias."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+
+from werkzeug.wrappers import Request, Response
+
+from verge.cloud import database, ports
+from verge.cloud.edge import guard
+from verge.cloud.http import answers, routing
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS edge_certificate (
+    access_key_id TEXT PRIMARY KEY,
+    certificate BLOB NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS edge_certificate_expires ON edge_certificate (expires);
+"""
+LIFETIME = 3600
+"""Seconds, as IoT Core's default for role aliases."""
+MARGIN = 3600.0  # seconds for which ended credentials are remembered, so that clocks may differ
+
+_CREDENTIAL = re.compile(r"Credential=([A-Z0-9]+)/")
+
+
+class Credentials:
+    """Hands out credentials, and remembers by which certificate.
+
+    Unlike AWS, credentials end with their certificate: a device that was cut off keeps nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        guard: guard.Guard,
+        things: ports.Things,
+        sessions: ports.Sessions,
+        rows: database.Database,
+        lifetime: int = LIFETIME,
+    ) -> None:
+        self._guard = guard
+        self._things = things
+        self._sessions = sessions
+        self._rows = rows
+        self._lifetime = lifetime
+
+    def routes(self) -> Sequence[routing.Route]:
+        """Return the one request there is."""
+        return (routing.Route.of("GET", "/role-aliases/{alias}/credentials", self._issue),)
+
+    def ended(self, request: Request) -> bool:
+        """Whether a request to S3 uses credentials whose certificate stands for nobody now."""
+        named = {request.args.get("X-Amz-Credential", "").partition("/")[0]}
+        named.update(_CREDENTIAL.findall(request.headers.get("Authorization", "")))
+        return any(self._ended(key) for key in named)
+
+    def _ended(self, access_key_id: str) -> bool:
+        row = self._rows.one(
+            "SELECT certificate FROM edge_certificate WHERE access_key_id = ?", (access_key_id,)
+        )
+        return row is not None and self._things.authenticate(row["certificate"]) is None
+
+    def _issue(self, request: Request, values: Mapping[str, str]) -> Response:
+        device = self._guard.device(request)
+        self._guard.require_self(
+            device, request.headers.get("x-amzn-iot-thingname") or device.thing
+        )
+        alias = values["alias"]
+        resource = self._guard.arn("iot", f"rolealias/{alias}")
+        self._guard.require(device, "iot:AssumeRoleWithCertificate", resource)
+        role = self._things.role_of_alias(alias)
+        if role is None:
+            raise guard.RefusalError(
+                404,
+                "ResourceNotFoundException",
+                f"cannot find the role alias {alias}; create it with `aws iot create-role-alias`",
+            )
+        session = self._sessions.issue(role=role, thing=device.thing, seconds=self._lifetime)
+        self._remember(session, request.environ["verge.peer_certificate"])
+        ends = dt.datetime.fromtimestamp(session.expires, dt.UTC)
+        return answers.document(
+            {
+                "credentials": {
+                    "accessKeyId": session.access_key_id,
+                    "secretAccessKey": session.secret_access_key,
+                    "sessionToken": session.session_token,
+                    "expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                }
+            }
+        )
+
+    def _remember(self, session: ports.Session, certificate: bytes) -> None:
+        began = session.expires - self._lifetime
+        with self._rows.transaction():
+            self._rows.execute("DELETE FROM edge_certificate WHERE expires < ?", (began - MARGIN,))
+            self._rows.execute(
+                "INSERT INTO edge_certificate VALUES (?, ?, ?)",
+                (session.access_key_id, certificate, session.expires),
+            )
