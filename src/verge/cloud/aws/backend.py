@@ -42,9 +42,9 @@ class Backend:
     dates.
     """
 
-    def __init__(self, *, rows: database.Database, options: settings.Settings) -> None:
-        self._journal = journal.Journal(rows)
-        self._options = options
+    def __init__(self, *, database: database.Database, settings: settings.Settings) -> None:
+        self._journal = journal.Journal(database)
+        self._settings = settings
         self._lock = threading.RLock()
         self._changed: dict[str, list[Callable[[], None]]] = {}
         self._application = werkzeug_app.DomainDispatcherApplication(
@@ -94,7 +94,7 @@ class Backend:
         """
         given = list(headers)
         if not any(name.lower() == "authorization" for name, _ in given):
-            given.append(("Authorization", _authorization(self._options.region, service)))
+            given.append(("Authorization", _authorization(self._settings.region, service)))
         return self._answer(method, path, given, body)
 
     def on_change(self, service: str, changed: Callable[[], None]) -> None:
@@ -109,7 +109,7 @@ class Backend:
         """
         with self._lock:
             found: Any = backends.get_backend(name)  # type: ignore[call-overload]
-            yield found[self._options.account][region or self._options.region]
+            yield found[self._settings.account][region or self._settings.region]
 
     def _answer(self, method: str, target: str, headers: Headers, body: bytes) -> Response:
         kept = tuple((name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP)
@@ -155,8 +155,8 @@ class Backend:
 
     def _run(self, request: Request) -> Response:
         environ = request.environ
-        if self._options.account != MOTO_ACCOUNT:
-            environ.setdefault("HTTP_X_MOTO_ACCOUNT_ID", self._options.account)
+        if self._settings.account != MOTO_ACCOUNT:
+            environ.setdefault("HTTP_X_MOTO_ACCOUNT_ID", self._settings.account)
         return Response.from_app(self._application, environ, buffered=True)
 
     def _tell(self, request: Request) -> None:

@@ -31,8 +31,10 @@ class Sessions:
     grow by each.
     """
 
-    def __init__(self, *, rows: database.Database, now: Callable[[], float] = time.time) -> None:
-        self._rows = rows
+    def __init__(
+        self, *, database: database.Database, now: Callable[[], float] = time.time
+    ) -> None:
+        self._rows = database
         self._now = now
 
     def issue(self, *, role: str, thing: str, seconds: int) -> ports.Session:

@@ -94,7 +94,7 @@ def _arn(iot: Any, thing: str) -> str:
 
 
 def _document(policy: Any) -> str:
-    return next(version.document for version in policy.versions if version.is_default)
+    return str(next(version.document for version in policy.versions if version.is_default))
 
 
 def _group(iot: Any, name: str) -> Any:
