@@ -20,23 +20,25 @@ _NAMES_HELP = {"name": "a component, repeatable; `./inv build a b` says the same
 _JSON_HELP = {"json": "print one machine-readable document"}
 
 
-@task(help=_ENVIRONMENT_HELP)
-def up(c: Any, env: str = "local") -> None:
-    """Build, create the devices, deploy, and show what they see on real pictures."""
-    from verge.fleet import output, project, report, up
+@task(help=_ENVIRONMENT_HELP | {"offline": "push components over SSH, without a cloud"})
+def up(c: Any, env: str = "local", offline: bool = False) -> None:
+    """Build, publish, create the devices, deploy, and show what they see on real pictures."""
+    from verge.fleet import environments, output, project, report, up
 
     where = project.Project.find()
-    result = up.bring_up(where, where.inventory(env), output.Reporter())
+    environment = environments.read_environment(where, env)
+    result = up.bring_up(where, environment, output.Reporter(), offline=offline)
     report.print_up(result)
 
 
 @task(help=_ENVIRONMENT_HELP)
 def destroy(c: Any, env: str = "local") -> None:
-    """Remove the devices, their image and network; .venv and the caches in .verge stay."""
-    from verge.fleet import output, project, report, up
+    """Remove devices, image, network and the local cloud; .venv and caches in .verge stay."""
+    from verge.fleet import environments, output, project, report, up
 
     where = project.Project.find()
-    report.print_changes(up.take_down(where, where.inventory(env), output.Reporter()), "removed")
+    environment = environments.read_environment(where, env)
+    report.print_changes(up.take_down(where, environment, output.Reporter()), "removed")
 
 
 @task(iterable=["name"], help=_NAMES_HELP | _JSON_HELP)
@@ -208,12 +210,17 @@ def model_check(c: Any, file: str, picture: str = "", json: bool = False) -> Non
     report.print_model_check(result, as_json=json)
 
 
-@task(help=_FLEET_HELP | _ENVIRONMENT_HELP)
+@task(help=_FLEET_HELP | _ENVIRONMENT_HELP | {"offline": "leave the devices without a cloud"})
 def provision(
-    c: Any, group: str = "", device: str = "", all: bool = False, env: str = "local"
+    c: Any,
+    group: str = "",
+    device: str = "",
+    all: bool = False,
+    env: str = "local",
+    offline: bool = False,
 ) -> None:
-    """Create and provision devices: users, wheelhouse, Greengrass."""
-    _run_on_fleet("provision", group, device, all, env, prepare=True)
+    """Create and provision devices: users, wheelhouse, identity, Greengrass."""
+    _run_on_fleet("provision", group, device, all, env, prepare=True, cloud=not offline)
 
 
 @task(
@@ -350,8 +357,9 @@ def _run_on_fleet(
     *,
     prepare: bool = False,
     check: bool = False,
+    cloud: bool = False,
 ) -> None:
-    from verge.fleet import operations, output, project, report
+    from verge.fleet import environments, operations, output, project, report
 
     where = project.Project.find()
     result = operations.run_on_fleet(
@@ -362,5 +370,6 @@ def _run_on_fleet(
         output.Reporter(),
         prepare=prepare,
         check=check,
+        environment=environments.read_environment(where, env) if cloud else None,
     )
     report.print_playbook(result, check=check)

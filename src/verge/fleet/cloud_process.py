@@ -33,7 +33,8 @@ ANSWER_SECONDS = 5.0
 _PAUSE = 0.05
 _LOG_LIMIT = 20_000_000
 _LAST_LINES = 20
-_PREFERRED = {"api": 4566, "device": 8443, "mqtt": 8883}
+_PREFERRED = {"port": 4566, "device-port": 8443, "mqtt-port": 8883}
+"""Options of `verge-cloud serve`, and the ports that they usually are."""
 _LOOPBACK = "127.0.0.1"
 _FREEBIND = 15
 """IP_FREEBIND of Linux, which Python does not name: bind an address that may come later."""
@@ -229,7 +230,7 @@ def _command(state: Path, wanted: _Wanted) -> list[str]:
     command = [sys.executable, "-m", "verge.cloud", "serve", "--state", str(state)]
     command += ["--region", wanted.region]
     for name, port in wanted.ports.items():
-        command += [f"--{name}-port", str(port)]
+        command += [f"--{name}", str(port)]
     for address in wanted.addresses:
         command += ["--device-address", address]
     return command

@@ -107,18 +107,24 @@ class Device:
 
     def origin(self, component: str = "") -> str:
         """Return the file that says what the device should run of a component, for messages."""
-        from verge.recipe import documents, errors
-
         for name in (f"host_vars/{self.name}", *(f"group_vars/{g}" for g in (*self.groups, "all"))):
-            base = self.inventory / name
-            for path in (*sorted(base.glob("*.y*ml")), *base.parent.glob(f"{base.name}.y*ml")):
-                try:
-                    wanted = (documents.load_yaml(path.read_bytes()) or {}).get(DESIRED)
-                except (OSError, errors.RecipeError, AttributeError):
-                    continue
-                if wanted is not None and (not component or component in wanted):
+            for path, wanted in _statements(self.inventory / name):
+                if not component or component in wanted:
                     return path.relative_to(self.inventory.parent.parent).as_posix()
         return f"{self.inventory}: {self.name}"
+
+
+def _statements(base: Path) -> Iterator[tuple[Path, Any]]:
+    """Return the files of a group or a host that state `deployment_components`, and what."""
+    from verge.recipe import documents, errors
+
+    for path in (*sorted(base.glob("*.y*ml")), *base.parent.glob(f"{base.name}.y*ml")):
+        try:
+            wanted = (documents.load_yaml(path.read_bytes()) or {}).get(DESIRED)
+        except (OSError, errors.RecipeError, AttributeError):
+            continue
+        if wanted is not None:
+            yield path, wanted
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,11 @@ class Inventory:
     path: Path
     groups: dict[str, tuple[str, ...]]
     devices: dict[str, Device]
+
+
+def states_deployment(fleet: Inventory, name: str, kind: str = "group_vars") -> bool:
+    """Return whether the variables of a group (or `host_vars` of a device) state a deployment."""
+    return any(True for _ in _statements(fleet.path / kind / name))
 
 
 def load_inventory(project: Project, path: Path) -> Inventory:

@@ -7,12 +7,24 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from verge.fleet import project
+from verge.fleet import output, playbook, project
 
 # What role edge_device writes on everything that podman keeps for a checkout.
 _LABEL = "verge.checkout"
+
+
+def ensure_network(
+    where: project.Project, inventory_path: Path, reporter: output.Reporter
+) -> list[str]:
+    """Make the network of the simulated devices if there is none; return what changed."""
+    if gateway(where):
+        return []
+    reporter.step("Making the network of the devices")
+    result = playbook.run_playbook(where, "network", inventory=inventory_path, reporter=reporter)
+    return [f"{host}: {task}" for host, task in result.changes]
 
 
 def gateway(where: project.Project) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verge.fleet import devices, errors, inventory, output, playbook, project, up
+from verge.fleet import devices, environments, errors, inventory, output, playbook, project, up
 
 LOG_LINES = 20
 """Last lines of a failed component that `inv status` shows."""
@@ -87,12 +87,18 @@ def run_on_fleet(
     *,
     prepare: bool = False,
     check: bool = False,
+    environment: environments.Environment | None = None,
 ) -> playbook.PlaybookResult:
-    """Run a playbook on the devices meant, with a fresh release first if `prepare` is set."""
+    """Run a playbook on the devices meant, with a fresh release first if `prepare` is set.
+
+    With an `environment` its cloud is reached first; without one the devices have none.
+    """
     fleet = inventory.load_inventory(where, inventory_path)
     chosen = [device.name for device in select_devices(fleet, target)]
     if prepare:
         up.prepare_release(where, fleet, reporter)
+    if environment is not None:
+        up.reach_cloud(where, environment, reporter)
     reporter.step(f"Running playbooks/{playbook_name}.yml on {', '.join(chosen)}")
     return playbook.run_playbook(
         where,
@@ -100,6 +106,7 @@ def run_on_fleet(
         inventory=inventory_path,
         # Devices are created from the controller, so it belongs to every selection.
         limit=[*chosen, "controller"],
+        variables=None if environment else playbook.WITHOUT_CLOUD,
         check=check,
         diff=check,
         reporter=reporter,

@@ -16,6 +16,9 @@ from verge.fleet import errors, files, output, project
 DEPLOYMENT_MODULE = "verge_deployment"
 """The module of role `deployment`, whose result lists changes by component."""
 
+WITHOUT_CLOUD: Mapping[str, Any] = {"site_cloud": "none"}
+"""Variables of a run that leaves the devices without a cloud."""
+
 LOG_LINES_KEPT = 2000
 """Lines of an Ansible message shown at most; a log tail fits, a runaway message does not."""
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from verge.fleet import (
     artifacts,
     aws,
@@ -26,6 +28,7 @@ from verge.fleet import (
 )
 from verge.fleet.errors import FleetError
 from verge.fleet.project import Project
+from verge.recipe import model
 
 PUBLISHED = "published"
 UNCHANGED = "unchanged"
@@ -256,6 +259,16 @@ class _Run:
         # Somebody else's artifact took the place of ours before the cloud read it.
         self.registry.delete(name, version)
         return False
+
+
+def read_recipes(where: Project, publications: Iterable[Publication]) -> dict[str, model.Recipe]:
+    """Return the recipes that were published, with their versions, by component."""
+    configs = {config.name: config for config in build.load_configs(where)}
+    found = {}
+    for item in publications:
+        source = recipes.load_source(where, configs[item.component])
+        found[item.component] = msgspec.structs.replace(source.recipe, version=item.version)
+    return found
 
 
 def _refused(found: registry.Version, folder: str) -> FleetError:

@@ -11,15 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from verge.fleet import (
+    aws,
     build,
     bundle,
+    cloud_process,
     controller,
+    deploy,
     devices,
+    environments,
     errors,
     inventory,
+    network,
     output,
     playbook,
     project,
+    publish,
+    targets,
     wheelhouse,
 )
 
@@ -40,12 +47,7 @@ def prepare_release(
     where: project.Project, fleet: inventory.Inventory, reporter: output.Reporter
 ) -> list[str]:
     """Build the components, the wheelhouse and the bundle; return what changed."""
-    reporter.step("Building components")
-    built = build.build_components(where, report=reporter.detail)
-    changes = [f"built {result.name}" for result in built if result.outcome != "unchanged"]
-    reporter.step("Preparing the wheelhouse")
-    prepared = wheelhouse.build_wheelhouse(where, platforms_of(fleet), report=reporter.detail)
-    changes += [f"prepared the wheelhouse for {item.platform}" for item in prepared if item.changed]
+    changes = prepare_wheels(where, fleet, reporter)
     reporter.step("Bundling the release")
     release = bundle.build_bundle(where, report=reporter.detail)
     changes += [f"released {name} {version}" for name, version in release.new_versions.items()]
@@ -54,28 +56,115 @@ def prepare_release(
     return changes
 
 
+def prepare_wheels(
+    where: project.Project, fleet: inventory.Inventory, reporter: output.Reporter
+) -> list[str]:
+    """Build the components and the wheelhouse; return what changed."""
+    reporter.step("Building components")
+    built = build.build_components(where, report=reporter.detail)
+    changes = [f"built {result.name}" for result in built if result.outcome != "unchanged"]
+    reporter.step("Preparing the wheelhouse")
+    prepared = wheelhouse.build_wheelhouse(where, platforms_of(fleet), report=reporter.detail)
+    return changes + [
+        f"prepared the wheelhouse for {item.platform}" for item in prepared if item.changed
+    ]
+
+
 def platforms_of(fleet: inventory.Inventory) -> list[str]:
     """Return the wheelhouse platforms that the devices of the inventory need."""
     return sorted({device.platform for device in fleet.devices.values()})
 
 
-def bring_up(where: project.Project, inventory_path: Path, reporter: output.Reporter) -> UpResult:
-    """Bring the fleet of the inventory to its declared state and show it pictures.
+def bring_up(
+    where: project.Project,
+    environment: environments.Environment,
+    reporter: output.Reporter,
+    *,
+    offline: bool = False,
+) -> UpResult:
+    """Bring the fleet of an environment to its declared state and show it pictures.
 
+    Components reach the devices through the environment's cloud or, if `offline`, over SSH alone.
     Raises FleetError at the first step that fails; what was done stays and is not repeated.
     """
     began = time.monotonic()
+    inventory_path = where.inventory(environment.name)
     fleet = inventory.load_inventory(where, inventory_path)
     result = UpResult()
     result.changes += controller.ensure_controller(where, inventory_path, reporter)
-    result.changes += prepare_release(where, fleet, reporter)
-    reporter.step(f"Bringing up {', '.join(fleet.devices)}")
-    site = playbook.run_playbook(where, "site", inventory=inventory_path, reporter=reporter)
-    result.changes += [f"{host}: {task}" for host, task in site.changes]
+    if offline:
+        result.changes += prepare_release(where, fleet, reporter)
+        result.changes += bring_up_offline(where, fleet, reporter)
+    else:
+        result.changes += bring_up_by_cloud(where, environment, fleet, reporter)
     reporter.step("Looking at pictures")
     result.sightings = show_pictures(where, list(fleet.devices.values()), sample_pictures(where))
     result.seconds = time.monotonic() - began
     return result
+
+
+def bring_up_offline(
+    where: project.Project, fleet: inventory.Inventory, reporter: output.Reporter
+) -> list[str]:
+    """Provision the devices without a cloud and push the bundle to them; return what changed."""
+    reporter.step(f"Bringing up {', '.join(fleet.devices)}")
+    site = playbook.run_playbook(
+        where, "site", inventory=fleet.path, variables=playbook.WITHOUT_CLOUD, reporter=reporter
+    )
+    return [f"{host}: {task}" for host, task in site.changes]
+
+
+def bring_up_by_cloud(
+    where: project.Project,
+    environment: environments.Environment,
+    fleet: inventory.Inventory,
+    reporter: output.Reporter,
+) -> list[str]:
+    """Publish, provision, deploy to the thing groups and wait for them; return what changed."""
+    changes = prepare_wheels(where, fleet, reporter)
+    account, started = reach_cloud(where, environment, reporter)
+    changes += started
+    reporter.step("Publishing components")
+    publications = publish.publish_components(where, account, reporter=reporter)
+    changes += [
+        f"published {item.component} {item.version}"
+        for item in publications
+        if item.outcome == publish.PUBLISHED
+    ]
+    wanted = targets.plan_targets(fleet, publish.read_recipes(where, publications))
+    reporter.step(f"Bringing up {', '.join(fleet.devices)}")
+    provisioned = playbook.run_playbook(where, "provision", inventory=fleet.path, reporter=reporter)
+    changes += [f"{host}: {task}" for host, task in provisioned.changes]
+    return changes + deploy_targets(account, wanted, reporter)
+
+
+def reach_cloud(
+    where: project.Project, environment: environments.Environment, reporter: output.Reporter
+) -> tuple[aws.Account, list[str]]:
+    """Return the account that the devices can reach, and what changed until they could."""
+    reporter.step("Reaching the cloud")
+    changes: list[str] = []
+    if environment.local:
+        inventory_path = where.inventory(environment.name)
+        changes += network.ensure_network(where, inventory_path, reporter)
+    account, started = environments.reach(where, environment, reporter)
+    return account, changes + started
+
+
+def deploy_targets(
+    account: aws.Account, wanted: Sequence[targets.Target], reporter: output.Reporter
+) -> list[str]:
+    """Deploy what differs and wait until every device reports it; return what changed."""
+    reporter.step(f"Deploying to {', '.join(target.name for target in wanted)}")
+    service = deploy.Deployments(account)
+    made = [item for target in wanted if (item := service.ensure(target)) is not None]
+    for item in made:
+        if item.created:
+            reporter.detail(f"Deployment {item.id} for {item.target.name}")
+    for item in made:
+        service.wait(item, now=reporter.now)
+        reporter.clear()
+    return deploy.describe_changes(made)
 
 
 def sample_pictures(where: project.Project) -> list[Path]:
@@ -124,11 +213,25 @@ def _show_on_device(
     return sightings
 
 
-def take_down(where: project.Project, inventory_path: Path, reporter: output.Reporter) -> list[str]:
-    """Remove devices, images, networks, builds and fetched results; return what was removed."""
+def take_down(
+    where: project.Project, environment: environments.Environment, reporter: output.Reporter
+) -> list[str]:
+    """Remove devices, images, networks, builds and fetched results; return what was removed.
+
+    The local cloud goes with its devices: what it knows of them would be of no use.
+    """
     reporter.step("Removing devices")
-    result = playbook.run_playbook(where, "reset", inventory=inventory_path, reporter=reporter)
+    result = playbook.run_playbook(
+        where,
+        "reset",
+        inventory=where.inventory(environment.name),
+        variables=playbook.WITHOUT_CLOUD if environment.local else None,
+        reporter=reporter,
+    )
+    removed = [f"{host}: {task}" for host, task in result.changes]
+    if environment.local:
+        removed += cloud_process.reset_cloud(where, reporter)
     builds = [folder / project.BUILD_NAME for folder in where.folders()]
     for stale in (where.results_dir, where.ssh_dir, *builds):
         shutil.rmtree(stale, ignore_errors=True)
-    return [f"{host}: {task}" for host, task in result.changes]
+    return removed

@@ -1,0 +1,205 @@
+"""What a fleet needs once in an account: thing groups, a device policy, a role alias."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+try:
+    import botocore.exceptions
+except ImportError:
+    # The module framework says so in its own words.
+    pass
+
+DOCUMENTATION = r"""
+module: verge_fleet_access
+short_description: Thing groups, device policy and role alias of a fleet
+description:
+  - Keeps the thing groups, the IoT policy of all devices and the role alias through which they
+    get credentials.
+options:
+  state:
+    description: Whether they exist; absent removes all of them, from devices too.
+    type: str
+    choices: [present, absent]
+    default: present
+  thing_groups:
+    description: Names of the thing groups.
+    type: list
+    elements: str
+    default: []
+  policy_name:
+    description: Name of the IoT policy.
+    type: str
+    required: true
+  policy:
+    description: Document of the IoT policy; needed for C(present).
+    type: dict
+    default: {}
+  role_alias:
+    description: Name of the role alias.
+    type: str
+    required: true
+  role_arn:
+    description: ARN of the role behind the alias; needed for C(present).
+    type: str
+    default: ""
+  credential_seconds:
+    description: How long credentials are good for.
+    type: int
+    default: 3600
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+author:
+  - Verge
+"""
+
+EXAMPLES = r"""
+- name: Ensure the fleet's devices may do their work
+  verge_fleet_access:
+    thing_groups: [inspection_line]
+    policy_name: verge-device
+    policy: "{{ device_policy }}"
+    role_alias: verge-token-exchange
+    role_arn: arn:aws:iam::123456789012:role/verge-token-exchange
+"""
+
+RETURN = r"""
+changes:
+  description: What was or would be changed, one line each.
+  returned: always
+  type: list
+  elements: str
+"""
+
+MOST_POLICY_VERSIONS = 5
+
+
+class Access:
+    """The three kinds of things in an account, brought to what is wanted."""
+
+    def __init__(self, iot: Any, params: Mapping[str, Any], *, check: bool) -> None:
+        self.iot = iot
+        self.params = params
+        self.check = check
+        self.changes: list[str] = []
+
+    def change(self, text: str, action: Callable[[], Any]) -> None:
+        """Note a change and, unless this is a check, do it."""
+        self.changes.append(text)
+        if not self.check:
+            action()
+
+    def present(self) -> None:
+        """Make what is missing and correct what differs."""
+        for name in self.params["thing_groups"]:
+            if self.find(lambda name=name: self.iot.describe_thing_group(thingGroupName=name)) is None:
+                self.change(
+                    f"thing group {name}",
+                    lambda name=name: self.iot.create_thing_group(thingGroupName=name),
+                )
+        self.keep_policy()
+        self.keep_alias()
+
+    def absent(self) -> None:
+        """Remove all of it, the policy from those that have it first."""
+        alias, policy = self.params["role_alias"], self.params["policy_name"]
+        if self.find(lambda: self.iot.describe_role_alias(roleAlias=alias)):
+            self.change(f"role alias {alias}", lambda: self.iot.delete_role_alias(roleAlias=alias))
+        if self.find(lambda: self.iot.get_policy(policyName=policy)):
+            self.change(f"policy {policy}", lambda: self.remove_policy(policy))
+        for name in self.params["thing_groups"]:
+            if self.find(lambda name=name: self.iot.describe_thing_group(thingGroupName=name)):
+                self.change(
+                    f"thing group {name}",
+                    lambda name=name: self.iot.delete_thing_group(thingGroupName=name),
+                )
+
+    def keep_policy(self) -> None:
+        """Make the policy, or a new version of it that is in force."""
+        name = self.params["policy_name"]
+        text = json.dumps(self.params["policy"], sort_keys=True)
+        found = self.find(lambda: self.iot.get_policy(policyName=name))
+        if found is None:
+            self.change(
+                f"policy {name}",
+                lambda: self.iot.create_policy(policyName=name, policyDocument=text),
+            )
+        elif json.loads(found["policyDocument"]) != self.params["policy"]:
+            self.change(f"policy {name}", lambda: self.replace_policy(name, text))
+
+    def replace_policy(self, name: str, text: str) -> None:
+        """Put a new version in force; the oldest makes room for it."""
+        versions = self.iot.list_policy_versions(policyName=name)["policyVersions"]
+        spare = [item["versionId"] for item in versions if not item["isDefaultVersion"]]
+        if len(versions) >= MOST_POLICY_VERSIONS:
+            self.iot.delete_policy_version(
+                policyName=name, policyVersionId=min(spare, key=int)
+            )
+        self.iot.create_policy_version(policyName=name, policyDocument=text, setAsDefault=True)
+
+    def remove_policy(self, name: str) -> None:
+        """Take the policy off everything that has it, and delete it."""
+        for target in self.iot.list_targets_for_policy(policyName=name).get("targets", []):
+            self.iot.detach_policy(policyName=name, target=target)
+        for version in self.iot.list_policy_versions(policyName=name)["policyVersions"]:
+            if not version["isDefaultVersion"]:
+                self.iot.delete_policy_version(
+                    policyName=name, policyVersionId=version["versionId"]
+                )
+        self.iot.delete_policy(policyName=name)
+
+    def keep_alias(self) -> None:
+        """Make the role alias, or point it at the role."""
+        wanted = {
+            "roleAlias": self.params["role_alias"],
+            "roleArn": self.params["role_arn"],
+            "credentialDurationSeconds": self.params["credential_seconds"],
+        }
+        found = self.find(
+            lambda: self.iot.describe_role_alias(roleAlias=wanted["roleAlias"])
+        )
+        text = f"role alias {wanted['roleAlias']}"
+        if found is None:
+            self.change(text, lambda: self.iot.create_role_alias(**wanted))
+        elif any(found["roleAliasDescription"].get(key) != wanted[key] for key in wanted):
+            self.change(text, lambda: self.iot.update_role_alias(**wanted))
+
+    def find(self, ask: Callable[[], Any]) -> Any:
+        """Return an answer, or None where what is asked for does not exist."""
+        try:
+            return ask()
+        except self.iot.exceptions.ResourceNotFoundException:
+            return None
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleAWSModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "thing_groups": {"type": "list", "elements": "str", "default": []},
+            "policy_name": {"type": "str", "required": True},
+            "policy": {"type": "dict", "default": {}},
+            "role_alias": {"type": "str", "required": True},
+            "role_arn": {"type": "str", "default": ""},
+            "credential_seconds": {"type": "int", "default": 3600},
+        },
+        supports_check_mode=True,
+        required_if=[("state", "present", ("policy", "role_arn"))],
+    )
+    access = Access(module.client("iot"), module.params, check=module.check_mode)
+    try:
+        getattr(access, module.params["state"])()
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        module.fail_json_aws(error, msg="cannot prepare the account for the fleet")
+    module.exit_json(changed=bool(access.changes), changes=access.changes)
+
+
+if __name__ == "__main__":
+    main()
