@@ -23,6 +23,7 @@ from verge.cloud import (
 from verge.cloud import settings as configured
 from verge.cloud.aws import operations
 from verge.cloud.broker import broker
+from verge.cloud.edge import listeners
 from verge.cloud.fleet_status import intake
 from verge.cloud.http import application, server
 from verge.cloud.identity import api, authority
@@ -53,7 +54,14 @@ class Cloud:
         self._ended.callback(self._api.server_close)
         rows = database.Database(
             settings.database,
-            [aws.SCHEMA, objects.SCHEMA, jobs.SCHEMA, shadows.SCHEMA, greengrass.SCHEMA],
+            [
+                aws.SCHEMA,
+                objects.SCHEMA,
+                jobs.SCHEMA,
+                shadows.SCHEMA,
+                greengrass.SCHEMA,
+                listeners.SCHEMA,
+            ],
         )
         self._ended.callback(rows.close)
         self._backend = aws.Backend(database=rows, settings=settings)
@@ -77,7 +85,22 @@ class Cloud:
         )
         self._intake = intake.Intake(bus=bus, core_devices=self._greengrass)
         self._s3 = storage.service(self._greengrass)
-        identity = api.Api(settings=settings, authority=ca, registry=self._backend)
+        self._listeners = listeners.Listeners(
+            settings=settings,
+            authority=ca,
+            things=things,
+            sessions=sessions,
+            greengrass=self._greengrass,
+            s3=self._s3.handle_device,
+            rows=rows,
+        )
+        self._ended.callback(self._listeners.stop)
+        identity = api.Api(
+            settings=settings,
+            authority=ca,
+            registry=self._backend,
+            device_port=lambda: self._listeners.device_port,
+        )
         self._routed = application.by_route(
             [
                 *self._greengrass.routes(),
@@ -100,6 +123,7 @@ class Cloud:
             self._intake.start()
             self._broker.start()
             self._ended.callback(self._broker.stop)
+            self._listeners.start()
             self._api.start()
             self._ended.callback(self._api.stop)
         except BaseException:
@@ -127,10 +151,10 @@ class Cloud:
             region=settings.region,
             account=settings.account,
             device_addresses=settings.device_addresses,
-            device_port=settings.device_port,
+            device_port=self._listeners.device_port,
             mqtt_port=self._broker.port,
             ca_certificate=str(settings.ca_certificate.absolute()),
-            https_port=settings.https_port,
+            https_port=self._listeners.https_port,
         )
 
 
