@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud import database, ports
+from verge.cloud import database as db
+from verge.cloud import ports
 from verge.cloud.edge import guard
 from verge.cloud.http import answers, routing
 
@@ -39,13 +40,13 @@ class Credentials:
         guard: guard.Guard,
         things: ports.Things,
         sessions: ports.Sessions,
-        rows: database.Database,
+        database: db.Database,
         lifetime: int = LIFETIME,
     ) -> None:
         self._guard = guard
         self._things = things
         self._sessions = sessions
-        self._rows = rows
+        self._database = database
         self._lifetime = lifetime
 
     def routes(self) -> Sequence[routing.Route]:
@@ -59,7 +60,7 @@ class Credentials:
         return any(self._ended(key) for key in named)
 
     def _ended(self, access_key_id: str) -> bool:
-        row = self._rows.one(
+        row = self._database.one(
             "SELECT certificate FROM edge_certificate WHERE access_key_id = ?", (access_key_id,)
         )
         return row is not None and self._things.authenticate(row["certificate"]) is None
@@ -95,9 +96,11 @@ class Credentials:
 
     def _remember(self, session: ports.Session, certificate: bytes) -> None:
         began = session.expires - self._lifetime
-        with self._rows.transaction():
-            self._rows.execute("DELETE FROM edge_certificate WHERE expires < ?", (began - MARGIN,))
-            self._rows.execute(
+        with self._database.transaction():
+            self._database.execute(
+                "DELETE FROM edge_certificate WHERE expires < ?", (began - MARGIN,)
+            )
+            self._database.execute(
                 "INSERT INTO edge_certificate VALUES (?, ?, ?)",
                 (session.access_key_id, certificate, session.expires),
             )

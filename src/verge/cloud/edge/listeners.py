@@ -7,7 +7,8 @@ import ssl
 
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud import database, ports
+from verge.cloud import database as db
+from verge.cloud import ports
 from verge.cloud import settings as configuration
 from verge.cloud.edge import credentials, data_plane, guard, links
 from verge.cloud.http import application, routing, server
@@ -37,7 +38,7 @@ class Listeners:
         sessions: ports.Sessions,
         greengrass: data_plane.Greengrass,
         s3: application.Handle,
-        rows: database.Database,
+        database: db.Database,
     ) -> None:
         """Raises SettingsError for an address or port that cannot be had."""
         watch = guard.Guard(settings=settings, things=things)
@@ -46,7 +47,7 @@ class Listeners:
             rf"(?:.+\.)?s3[.-]{re.escape(settings.region)}\.amazonaws\.com(?::\d+)?"
         )
         self._credentials = credentials.Credentials(
-            guard=watch, things=things, sessions=sessions, rows=rows
+            guard=watch, things=things, sessions=sessions, database=database
         )
         plane = data_plane.DataPlane(
             guard=watch, things=things, greengrass=greengrass, links=links.Links()
