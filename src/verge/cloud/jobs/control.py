@@ -104,7 +104,7 @@ class Control:
         asked = rest.body(request, _CreateJob)
         try:
             json.loads(asked.document)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.refuse(f"cannot use the job document: it is no JSON ({error})") from error
         now = self._clock()
         job = store.Job(

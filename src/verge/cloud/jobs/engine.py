@@ -71,11 +71,15 @@ class Engine:
 
     def start(self) -> None:
         """Answer devices, follow the registry and keep time."""
+        self.connect()
+        self._worker.start()
+
+    def connect(self) -> None:
+        """Answer devices and follow the registry; whoever calls `advance` keeps time."""
         self._topics.subscribe()
         self._things.on_change(self._look_again)
         self._bus.on_connect(self._repeat)
         self._registry_changed.set()
-        self._worker.start()
 
     def stop(self) -> None:
         """Keep no more time."""

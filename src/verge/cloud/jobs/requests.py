@@ -48,7 +48,7 @@ def parse(payload: bytes) -> Request:
         return msgspec.json.decode(payload or b"{}", type=Request, strict=False)
     except msgspec.ValidationError as error:
         raise errors.refuse(f"cannot use the request: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.JobError(
             errors.INVALID_JSON, f"cannot read the request: it is no JSON ({error})"
         ) from error

@@ -46,7 +46,7 @@ def body(request: Request, kind: type[_T]) -> _T:
     """Read the JSON of a request. Raises JobError."""
     try:
         return msgspec.json.decode(request.get_data() or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.refuse(f"cannot use the request: {error}") from error
 
 
