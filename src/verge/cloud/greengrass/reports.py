@@ -65,7 +65,7 @@ def read(message: Mapping[str, Any]) -> Report:
     are none count as missing.
     """
     status = message.get("overallDeviceStatus")
-    if status not in STATUSES:
+    if not isinstance(status, str) or status not in STATUSES:
         raise ReportError(
             f"cannot take in a status message: overallDeviceStatus is {status!r:.60}, "
             "not HEALTHY or UNHEALTHY"
@@ -96,8 +96,8 @@ def _components(entries: list[Any]) -> list[Component]:
 def _component(entry: Any) -> Component | None:
     given = _mapping(entry)
     name, version = _text(given.get("componentName")), _text(given.get("version"))
-    state = given.get("status")
-    if name is None or version is None or state not in STATES:
+    state = _text(given.get("status"))
+    if name is None or version is None or state is None or state not in STATES:
         return None
     details = _mapping(given.get("componentStatusDetails"))
     return Component(
