@@ -23,7 +23,6 @@ from verge.cloud import (
 from verge.cloud import settings as configured
 from verge.cloud.aws import operations
 from verge.cloud.broker import broker
-from verge.cloud.edge import listeners
 from verge.cloud.fleet_status import intake
 from verge.cloud.http import application, server
 from verge.cloud.identity import api, authority
@@ -60,7 +59,7 @@ class Cloud:
                 jobs.SCHEMA,
                 shadows.SCHEMA,
                 greengrass.SCHEMA,
-                listeners.SCHEMA,
+                edge.SCHEMA,
             ],
         )
         self._ended.callback(rows.close)
@@ -85,14 +84,14 @@ class Cloud:
         )
         self._intake = intake.Intake(bus=bus, core_devices=self._greengrass)
         self._s3 = storage.service(self._greengrass)
-        self._listeners = listeners.Listeners(
+        self._listeners = edge.Listeners(
             settings=settings,
             authority=ca,
             things=things,
             sessions=sessions,
             greengrass=self._greengrass,
             s3=self._s3.handle_device,
-            rows=rows,
+            database=rows,
         )
         self._ended.callback(self._listeners.stop)
         identity = api.Api(

@@ -157,7 +157,10 @@ class Backend:
         environ = request.environ
         if self._settings.account != MOTO_ACCOUNT:
             environ.setdefault("HTTP_X_MOTO_ACCOUNT_ID", self._settings.account)
-        return Response.from_app(self._application, environ, buffered=True)
+        try:
+            return Response.from_app(self._application, environ, buffered=True)
+        except NotImplementedError:
+            return operations.not_implemented(request)
 
     def _tell(self, request: Request) -> None:
         named = operations.scope(request)

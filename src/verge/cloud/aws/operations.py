@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
-from werkzeug.wrappers import Request
+from werkzeug.wrappers import Request, Response
+
+from verge.cloud.http import answers, routing
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request")
 _FORM = "application/x-www-form-urlencoded"
@@ -50,3 +53,19 @@ def changes(request: Request, body: bytes) -> bool:
     if name is not None:
         return _READS.match(name) is None
     return request.method not in {"GET", "HEAD", "OPTIONS"}
+
+
+def not_implemented(request: Request) -> Response:
+    """Say that there is no such operation here, in the protocol of the request."""
+    name = action(request, request.get_data())
+    name = name or f"{request.method} {routing.raw_path(request)}"
+    message = f"cannot handle {name}: not implemented in the local cloud"
+    if not request.headers.get("Content-Type", "").startswith(_FORM):
+        return answers.error(501, "NotImplementedException", message)
+    error = f"<Error><Code>NotImplemented</Code><Message>{escape(message)}</Message></Error>"
+    named = scope(request)
+    if named is not None and named.service == "ec2":
+        content = f"<Response><Errors>{error}</Errors></Response>"
+    else:
+        content = f"<ErrorResponse>{error}</ErrorResponse>"
+    return Response(content, 501, content_type="text/xml")
