@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import exceptions
 from botocore.config import Config
 
 from tests.support import cloud_doubles
@@ -121,6 +123,13 @@ class Cloud:
     def report(self, thing: str, **members: Any) -> None:
         """Hand over a status message of a device, complete unless said otherwise."""
         self.service.report(thing, {**status(thing), **members})
+
+
+def refused(
+    code: str,
+) -> contextlib.AbstractContextManager[pytest.ExceptionInfo[exceptions.ClientError]]:
+    """Expect a refusal with this code."""
+    return pytest.raises(exceptions.ClientError, match=code)
 
 
 def recipe(

@@ -8,18 +8,13 @@ import json
 
 import pytest
 import yaml
-from botocore import exceptions
 
 from tests.unit.cloud.greengrass import conftest
 from verge.recipe import loading
 
 Cloud = conftest.Cloud
+refused = conftest.refused
 ARN = "arn:aws:greengrass:eu-west-1:123456789012:components:"
-
-
-def refused(code: str) -> pytest.RaisesContext[exceptions.ClientError]:
-    """Expect a refusal with this code."""
-    return pytest.raises(exceptions.ClientError, match=code)
 
 
 def test_digests(cloud: Cloud) -> None:

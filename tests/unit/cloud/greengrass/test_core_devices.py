@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore import exceptions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,13 +16,9 @@ from tests.unit.cloud.greengrass import conftest
 from verge.cloud.greengrass import reports
 
 Cloud = conftest.Cloud
+refused = conftest.refused
 WIRE = Path(__file__).parents[3] / "cases/wire"
 LINE = cloud_doubles.group_arn("line1")
-
-
-def refused(code: str) -> pytest.RaisesContext[exceptions.ClientError]:
-    """Expect a refusal with this code."""
-    return pytest.raises(exceptions.ClientError, match=code)
 
 
 def installed(cloud: Cloud, thing: str = "press", topology: str = "ALL") -> dict[str, Any]:
@@ -228,7 +223,9 @@ def test_messages_without_status(cloud: Cloud, status: Any) -> None:
         cloud.client.get_core_device(coreDeviceThingName="press")
 
 
-VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just({"a": []})
+VALUES: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just({"a": []})
+)
 KEYS = st.sampled_from([*conftest.status("press"), "chunkInfo", "deploymentInformation", "runtime"])
 ENTRIES = st.dictionaries(st.sampled_from(list(conftest.component("a"))), VALUES)
 
@@ -257,9 +254,10 @@ def test_pages_of_many_devices(cloud: Cloud) -> None:
             cloud.report(f"d{number:04}", overallDeviceStatus=status, components=entries)
             cloud.service._registry.succeeded(f"d{number:04}", "line1")
     for filters in ({}, {"status": "UNHEALTHY"}, {"thingGroupArn": LINE}):
-        spent, seen, token = [], 0, None
+        spent: list[float] = []
+        seen, token = 0, None
         while token or not spent:
-            more = {"nextToken": token} if token else {}
+            more: dict[str, str] = {"nextToken": token} if token else {}
             begin = time.perf_counter()
             answer = cloud.client.list_core_devices(maxResults=100, **filters, **more)
             spent.append(time.perf_counter() - begin)

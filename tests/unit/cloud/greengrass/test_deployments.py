@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore import exceptions
 
 from tests.support import cloud_doubles
 from tests.unit.cloud.greengrass import conftest
+from verge.cloud import ports
 from verge.cloud.greengrass import delivery, documents
 
 Cloud = conftest.Cloud
+refused = conftest.refused
 LINE = cloud_doubles.group_arn("line1")
 PRESS = cloud_doubles.thing_arn("press")
 WIRE = Path(__file__).parents[3] / "cases/wire"
@@ -23,11 +24,6 @@ WIRE = Path(__file__).parents[3] / "cases/wire"
 def _fleet(cloud: Cloud) -> None:
     cloud.things.add("line1", "press")
     cloud.things.add("line2", "oven")
-
-
-def refused(code: str) -> pytest.RaisesContext[exceptions.ClientError]:
-    """Expect a refusal with this code."""
-    return pytest.raises(exceptions.ClientError, match=code)
 
 
 def desired(cloud: Cloud, thing: str = "press") -> dict[str, Any]:
@@ -419,8 +415,8 @@ def test_handed_over_after_a_crash(cloud: Cloud) -> None:
     """What was stored when the process died is handed over once at the next start."""
     first = cloud.deploy(LINE)
 
-    def die(_: object) -> None:
-        raise SystemExit
+    def die(job: ports.NewJob) -> None:
+        raise SystemExit(job.id)
 
     create, cloud.jobs.create = cloud.jobs.create, die  # type: ignore[method-assign]
     handler = cloud.make()

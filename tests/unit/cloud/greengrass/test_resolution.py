@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from botocore import exceptions
 
 from tests.support import cloud_doubles
 from tests.unit.cloud.greengrass import conftest
@@ -65,7 +64,7 @@ def test_refusals(
     """A refusal has the words that nuclei look for."""
     cloud.publish("c", "1.0.0")
     cloud.publish("c", "1.1.0")
-    with pytest.raises(exceptions.ClientError, match=code) as caught:
+    with conftest.refused(code) as caught:
         resolve(cloud, "c", *ranges, **attributes)
     assert said in str(caught.value)
 
