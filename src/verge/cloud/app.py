@@ -12,14 +12,7 @@ from pathlib import Path
 import msgspec
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud import (
-    aws,
-    database,
-    greengrass,
-    jobs,
-    objects,
-    shadows,
-)
+from verge.cloud import aws, database, edge, greengrass, jobs, objects, shadows
 from verge.cloud import settings as configured
 from verge.cloud.aws import operations
 from verge.cloud.broker import broker
