@@ -82,7 +82,8 @@ class Service:
             if isinstance(item, inbox.Stop):
                 for answer in self._inbox.take_answers():
                     self._announcer.answered(answer.id)
-                self._announcer.report_counters(self._settings)
+                if item.code == 0:  # Otherwise there is no nucleus that would listen.
+                    self._announcer.report_counters(self._settings)
                 _log.info("Stopping reason=%s", item.reason)
                 return item.code
             self._handle(item)

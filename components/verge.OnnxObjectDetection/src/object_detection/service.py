@@ -72,7 +72,8 @@ class Service:
             match self._inbox.take():
                 case inbox.Stop(code, reason):
                     _log.info("Stopping reason=%s", reason)
-                    self.close()
+                    if code == 0:  # Otherwise there is no nucleus that would listen.
+                        self.close()
                     return code
                 case messages.FileEvent() as event:
                     self._begun[event.id] = time.perf_counter()
