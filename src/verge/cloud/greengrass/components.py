@@ -212,7 +212,7 @@ class Store:
 
 
 def _public(recipe: model.Recipe) -> Version:
-    return Version(account=arns.PUBLIC, recipe=recipe, state=DEPLOYABLE)
+    return Version(account=arns.PUBLIC, recipe=recipe, state=DEPLOYABLE, created=public.SINCE)
 
 
 def _provided(recipe: model.Recipe | None) -> Version | None:

@@ -15,6 +15,8 @@ NUCLEUS = "aws.greengrass.Nucleus"
 NUCLEUS_LITE = "aws.greengrass.NucleusLite"
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 - a component, no secret
 CLI = "aws.greengrass.Cli"
+SINCE = 1_607_990_400.0
+"""When all of them count as made, in seconds since the epoch: 15 December 2020."""
 
 _CLASSIC = (
     *("2.0.5", "2.1.0", "2.2.0", "2.3.0", "2.4.0", "2.5.6", "2.6.0", "2.7.0", "2.8.1", "2.9.6"),
