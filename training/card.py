@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from training import augment, export
+from training import augment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+INPUT = "images"
+"""Name of the network's input, as Ultralytics calls it."""
 HEAD = """\
 # The card of the model: all that the detector must know to use it. Written by `training/`;
 # `measured` says how good it is, on which pictures, and how it was made.
@@ -61,7 +63,7 @@ def write_card(card: Card, path: Path) -> None:
         "source": f"trained by training/ on {_SOURCE}",
         "licences": ["NOTICE"],
         "input": {
-            "name": export.INPUT,
+            "name": INPUT,
             "layout": "NCHW",
             "colour": "RGB",
             "size": list(card.size),

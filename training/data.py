@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+VALIDATION_SHARE = 0.2
+"""Of the shots: enough for a figure, and little enough to leave most to learn from."""
+
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import onnx
 import torch  # type: ignore[import-not-found]
 
-from training import network
+from training import card, network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-INPUT = "images"
 _OPSET = 18
 
 
@@ -61,7 +60,7 @@ def _export_quietly(model: torch.nn.Module, example: torch.Tensor) -> torch.onnx
         return torch.onnx.export(
             model,
             (example,),
-            input_names=[INPUT],
+            input_names=[card.INPUT],
             output_names=["output0"],
             opset_version=_OPSET,
             dynamic_shapes={"pictures": {0: torch.export.Dim("batch")}},

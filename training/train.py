@@ -32,7 +32,6 @@ VERSION = "1.0.0"
 PICTURES = Path(__file__).parents[1] / "pictures"
 GOLDEN = "metal-tags"
 """The folder of PICTURES from which the card promises what must be found."""
-VALIDATION_SHARE = 0.2
 IOU = 0.5
 RECALL_WEIGHT = 2.0
 """A scratch that gets through costs more than a tag that somebody looks at twice."""
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=learn.Settings.threads)
     parser.add_argument("--bfloat16", action="store_true", help="faster where processors have it")
     options = parser.parse_args(arguments)
-    if (options.out is None) == (options.folds == 0):
+    if (options.out is None) == (options.folds == 0) or options.folds == 1:
         parser.error("name --out, or --folds 2 or more")
     settings = learn.Settings(
         seed=options.seed,
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train_model(pictures: Sequence[data.Picture], settings: learn.Settings, out: Path) -> None:
     """Train on the training shots and write network and card into a folder."""
     started, worked = time.monotonic(), time.process_time()
-    split = data.split_shots((item.shot for item in pictures), VALIDATION_SHARE, settings.seed)
+    split = data.split_shots((item.shot for item in pictures), data.VALIDATION_SHARE, settings.seed)
     out.mkdir(parents=True, exist_ok=True)
     network = out / f"{NAME}.onnx"
     _train(data.select(pictures, split.training), settings, network)
