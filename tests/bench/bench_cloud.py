@@ -1,0 +1,188 @@
+"""The local cloud under a fleet: one group deployment to many devices, and pages of the fleet.
+
+    PYTHONPATH=src:. python tests/bench/bench_cloud.py [--devices 2000] [--json]
+
+The devices are protocol-level clients in one process beside the cloud, on the same cores: MQTT with
+mutual TLS, jobs, the data plane with mutual TLS, status reports. Making their certificates is no
+part of what is measured, so they share keys; each has a certificate of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import core_devices, running_cloud
+
+DEVICES = 2000
+PATIENCE = 300.0
+ROUNDS = 3
+CONNECTING = 100
+"""Devices that shake hands at once; a real fleet does not begin in the same second."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value and its goal, if it has one; a value is met if it is not larger."""
+
+    what: str
+    value: float
+    unit: str
+    goal: float | None = None
+    beside: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is met."""
+        return self.goal is None or self.value <= self.goal
+
+
+async def measure(number: int, *, data_plane: bool = True) -> list[Figure]:
+    """Let a fleet take one deployment; return the figures."""
+    _allow_files()
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        with running_cloud.running(directory / "cloud") as cloud:
+            began = time.monotonic()
+            fleet = await asyncio.to_thread(core_devices.Fleet, cloud, directory, "line")
+            names = [f"press-{n:05}" for n in range(number)]
+            identities = await asyncio.to_thread(fleet.add, names)
+            await asyncio.to_thread(fleet.publish)
+            registered = time.monotonic() - began
+            devices = [
+                core_devices.CoreDevice(cloud, each, data_plane=data_plane) for each in identities
+            ]
+            began = time.monotonic()
+            await _connect(devices)
+            connected = time.monotonic() - began
+            try:
+                figures = await _deploy(fleet, devices, cloud)
+            finally:
+                await asyncio.gather(*(each.cut() for each in devices))
+            pages = await asyncio.to_thread(_pages, cloud, number)
+            memory = cloud.rss() / 1e6
+    return [
+        *figures,
+        Figure("ListCoreDevices, page of 100, median", statistics.median(pages), "ms", 50),
+        Figure("ListCoreDevices, page of 100, slowest", max(pages), "ms"),
+        Figure("resident memory of the cloud process", memory, "MB"),
+        Figure("before: things, certificates and groups made", registered, "s"),
+        Figure("before: all devices connected and subscribed", connected, "s"),
+    ]
+
+
+async def _connect(devices: Sequence[core_devices.CoreDevice]) -> None:
+    for start in range(0, len(devices), CONNECTING):
+        some = devices[start : start + CONNECTING]
+        for device in some:
+            device.start()
+        async with asyncio.timeout(PATIENCE):
+            await core_devices.all_connected(some)
+
+
+async def _deploy(
+    fleet: core_devices.Fleet,
+    devices: Sequence[core_devices.CoreDevice],
+    cloud: running_cloud.RunningCloud,
+) -> list[Figure]:
+    before = _cpu_seconds(cloud.process.pid)
+    began = time.monotonic()
+    job_id = (await asyncio.to_thread(fleet.deploy))["iotJobId"]
+    created = time.monotonic() - began
+    done: set[str] = set()
+    while len(done) < len(devices) and time.monotonic() - began < PATIENCE:
+        await asyncio.sleep(0.25)
+        if all(each.deployed for each in devices):
+            succeeded = await asyncio.to_thread(fleet.statuses, job_id)
+            reported = await asyncio.to_thread(fleet.core_devices)
+            done = {
+                thing
+                for thing, status in succeeded.items()
+                if status == "SUCCEEDED" and reported.get(thing) == "HEALTHY"
+            }
+    took = time.monotonic() - began
+    lost = len(devices) - len(done)
+    twice = sum(len(each.deployed) > 1 for each in devices)
+    used = _cpu_seconds(cloud.process.pid) - before
+    failures = sum(len(each.errors) for each in devices)
+    return [
+        Figure(
+            f"group deployment to {len(devices)} devices, all reported",
+            took,
+            "s",
+            120,
+            f"CreateDeployment answered after {created:.2f} s, cloud used {used:.1f} s of a core",
+        ),
+        Figure("devices lost", lost, "", 0),
+        Figure("devices that deployed twice", twice, "", 0),
+        Figure("errors that devices met and overcame", failures, ""),
+    ]
+
+
+def _pages(cloud: running_cloud.RunningCloud, number: int) -> list[float]:
+    """Return how long each page of the fleet takes, in ms, as boto3 sees it."""
+    client = cloud.client("greengrassv2")
+    times: list[float] = []
+    for _ in range(ROUNDS):
+        token: dict[str, str] = {}
+        seen = 0
+        while True:
+            began = time.perf_counter()
+            page = client.list_core_devices(maxResults=100, **token)
+            times.append((time.perf_counter() - began) * 1000)
+            seen += len(page["coreDevices"])
+            if not page.get("nextToken"):
+                break
+            token = {"nextToken": page["nextToken"]}
+        assert seen == number, f"{seen} core devices are listed"
+    return times
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def _allow_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def show(figures: Sequence[Figure]) -> None:
+    """Print the table."""
+    for each in figures:
+        goal = "" if each.goal is None else f"goal {each.goal:g}"
+        mark = "" if each.goal is None else "ok" if each.met else "MISSED"
+        print(
+            f"{each.what:48} {each.value:9.1f} {each.unit:3} {goal:9} {mark:6} {each.beside}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Measure and print; end with 1 where a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--devices", type=int, default=DEVICES)
+    parser.add_argument("--no-data-plane", action="store_true", help="jobs and status only")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    figures = asyncio.run(measure(options.devices, data_plane=not options.no_data_plane))
+    if options.json:
+        print(json.dumps([vars(each) | {"met": each.met} for each in figures], indent=2))
+    else:
+        show(figures)
+    raise SystemExit(not all(each.met for each in figures))
+
+
+if __name__ == "__main__":
+    main()
