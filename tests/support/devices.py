@@ -232,9 +232,10 @@ class Client:
         return self.subscriptions.get(timeout=PATIENCE)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
-        """Publish; return the reason code of the acknowledgement."""
+        """Publish; return the reason code of the acknowledgement, 0 for every success."""
         self.paho.publish(topic, payload, qos=qos, retain=retain)
-        return self.published.get(timeout=PATIENCE)[1]
+        code = self.published.get(timeout=PATIENCE)[1]
+        return code if code >= 0x80 else 0
 
     def receive(self) -> tuple[str, bytes]:
         """Wait for the next message."""
