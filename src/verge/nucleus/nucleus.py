@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from verge.nucleus import administrators, logs, settings, telemetry
 from verge.nucleus.consent import gate
 from verge.nucleus.debug import passwords
 from verge.nucleus.deployment import apply, bootstrap, device, history, queue, target
+from verge.nucleus.deployment import groups as fleet_groups
 from verge.nucleus.iot_core import hub, spool
 from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, limits, reaper, runner, states, supervisor
 from verge.nucleus.shadows import shadows
 from verge.nucleus.store import configuration, database, packages, secret_files, state, tree
+
+if TYPE_CHECKING:
+    from verge.nucleus.cloud import agent
 
 log = logs.Logger("nucleus")
 
@@ -37,7 +42,9 @@ class Nucleus:
         self._leftovers = self._journal.leftovers()
         self._journal.begin()
         groups = self._groups = limits.Groups(configured.paths.root)
-        around = runner.Surroundings(configured, self.socket, self._journal, tasks, clock, groups)
+        around = runner.Surroundings(
+            configured, self.socket, self._journal, tasks, clock, groups, self._given
+        )
         stored = state.StateStore(db)
         trees = {**loaded.configuration, settings.NUCLEUS: own_tree(configured, loaded)}
         self._configuration = configuration.ConfigurationStore(stored, trees)
@@ -52,7 +59,8 @@ class Nucleus:
         self._components = _Components(
             configured, self.supervisor, self._device, self._administrators
         )
-        records = history.History(db, configured.paths.deployments)
+        records = self._records = history.History(db, configured.paths.deployments)
+        known = fleet_groups.Groups(db)
         selector = target.Selector(configured, self._store)
         bootstrapper = bootstrap.Bootstrapper(around, self._store, supervisor.make_token)
         self._consent = gate.Gate()
@@ -70,9 +78,30 @@ class Nucleus:
             self.supervisor,
             bootstrapper,
             self._consent,
+            known,
             clock,
         )
+        self._agent = self._make_agent(known, executor, clock)
         self._deployments = queue.Deployments(configured, records, executor, clock)
+
+    def _make_agent(
+        self,
+        known: fleet_groups.Groups,
+        executor: apply.Executor,
+        clock: Callable[[], float],
+    ) -> agent.Agent | None:
+        """Return what talks to the cloud; without an endpoint, nothing tries the network."""
+        if not self._settings.cloud.data_endpoint:
+            return None
+        from verge.nucleus.cloud import agent
+
+        made = agent.create(self._settings, self.supervisor, self._device, known, clock)
+        if made:
+            executor.cloud = made.remote
+        return made
+
+    def _given(self, installed: state.Installed) -> Mapping[str, str]:
+        return self._agent.environment(installed) if self._agent else {}
 
     @property
     def configuration(self) -> host.Configuration:
@@ -150,7 +179,11 @@ class Nucleus:
         self._groups.thaw_all()
         if left := await reaper.end(self._leftovers):
             log.error("Processes of an earlier nucleus do not end", pids=sorted(left))
+        if self._agent:
+            await self._agent.start()
         self.supervisor.start_all()
+        if self._agent:
+            self._agent.connect(self._iot_core, self._records, self._deployments, self._tasks)
         self._worker = self._tasks.create_task(self._deployments.work(restart), name="deployments")
 
     async def stop(self) -> None:
@@ -158,6 +191,8 @@ class Nucleus:
         self._worker.cancel()
         await asyncio.wait([self._worker])
         await self.supervisor.stop_all()
+        if self._agent:
+            await self._agent.stop()
         self._metrics.close()
 
 

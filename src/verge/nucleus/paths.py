@@ -99,6 +99,11 @@ class Paths:
         """What is being put together; emptied at every start."""
         return self.packages / "staging"
 
+    @property
+    def downloads(self) -> Path:
+        """Artifacts on their way from the cloud, by their digests; they outlive the nucleus."""
+        return self.packages / "downloads"
+
     def work(self, component: str) -> Path:
         """Return the directory that a component's steps run in."""
         return self.root / "work" / component

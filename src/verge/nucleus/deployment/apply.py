@@ -6,18 +6,27 @@ a device in the former state or in the new one, and the next nucleus ends what w
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 
-from verge.nucleus import errors, logs, settings
+from verge.nucleus import errors, logs, settings, threads
 from verge.nucleus.consent import gate
-from verge.nucleus.deployment import bootstrap, device, failures, history, plan, target
+from verge.nucleus.deployment import (
+    admission,
+    bootstrap,
+    device,
+    failures,
+    groups,
+    history,
+    plan,
+    remote,
+    target,
+)
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, health, states, supervisor, users
 from verge.nucleus.lifecycle.supervisor import Reaction
 from verge.nucleus.store import packages, state, tree
-from verge.recipe import graph
+from verge.recipe import graph, model
 
 MAX_ATTEMPTS = 3
 """Preparations that may be cut short by an end of the nucleus before a deployment is given up."""
@@ -38,10 +47,13 @@ class Executor:
         components: supervisor.Supervisor,
         bootstrapper: bootstrap.Bootstrapper,
         consent: gate.Gate,
+        known_groups: groups.Groups,
         clock: Callable[[], float],
     ) -> None:
         self.wish = bootstrap.Wish.NOTHING
         """Whether the nucleus has to restart before deployments can go on."""
+        self.cloud: remote.Cloud | None = None
+        """Set where there is one to ask."""
         self._settings = configured
         self._device = present
         self._selector = selector
@@ -50,19 +62,21 @@ class Executor:
         self._components = components
         self._bootstrapper = bootstrapper
         self._consent = consent
+        self._groups = known_groups
         self._clock = clock
+        self._stop = threads.Stop()
+        self._current = ""
         self._watch: health.Watch | None = None
 
     async def changes(self, request: host.LocalDeployment) -> list[host.PlannedChange]:
         """Return what a request would change, touching nothing."""
         before = self._device.present
-        selection = await asyncio.to_thread(
-            self._selector.select,
-            request,
-            before,
-            self._records.stored_versions(),
-            self._clock(),
-            planned=True,
+        stored, now = self._records.stored_versions(), self._clock()
+        origin = target.Origin(cloud=self.cloud)
+        selection = await threads.run(
+            lambda: self._selector.select(request, before, stored, now, origin, planned=True),
+            name="plan",
+            stop=origin.stop,
         )
         after = self._selector.compose(selection, before)
         self._check_nucleus(after)
@@ -77,12 +91,15 @@ class Executor:
     def cancel(self, record: Record) -> None:
         """Stop as soon as it is safe: at once while waiting for health, else before activation."""
         record.cancel_requested = True
+        if record.id == self._current:
+            self._stop.request()
         self._consent.withdraw(record.id)
         if self._watch and self._records.phases[record.id] is Phase.ACTIVATED:
             self._watch.cancel()
 
     async def run(self, record: Record) -> None:
         """Carry a deployment out from the phase that it is in, to its end."""
+        self._current, self._stop = record.id, threads.Stop()
         match self._records.phases[record.id]:
             case Phase.QUEUED | Phase.PREPARING:
                 await self._begin(record)
@@ -102,19 +119,20 @@ class Executor:
         record.status = Status.IN_PROGRESS
         try:
             self._count_attempt(record, Phase.PREPARING)
-            selection = await asyncio.to_thread(
-                self._selector.select,
-                record.request,
-                self._device.present,
-                self._records.stored_versions(),
-                self._clock() if self._settings.processing_time else record.created,
-            )
-            await asyncio.to_thread(self._fetch, record, selection)
+            selection = await self._select(record)
+            await self._fetch(record, selection)
             before = self._device.present
             after = self._selector.compose(selection, before)
             due = bootstrap.due(before, after)
             restarting = bool(due or self._check_nucleus(after))
-            await self._consent.open(record.id, before, after, restarting=restarting)
+            policy = _policy(record)
+            await self._consent.open(record.id, before, after, policy, restarting=restarting)
+        except threads.StoppedError:
+            self._end(record, Status.CANCELED, None)
+            return
+        except admission.StaleError as error:
+            self._reject(record, error)
+            return
         except failures.EXPECTED as error:
             self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
             return
@@ -141,12 +159,90 @@ class Executor:
                 "NUCLEUS_ERROR",
             )
 
-    def _fetch(self, record: Record, selection: target.Selection) -> None:
+    async def _select(self, record: Record) -> target.Selection:
+        """Choose all components, asking the cloud where the deployment came from there."""
+        stop, cloud, members = self._stop, self.cloud, None
+        if record.fleet:
+            await self._complete(record, stop)
+            admission.check(record, self._groups)
+            members = await self._members(cloud, stop)
+        origin = target.Origin(record.fleet, members, cloud, stop)
+        device, stored = self._device.present, self._records.stored_versions()
+        created = self._clock() if self._settings.processing_time else record.created
+        return await threads.run(
+            lambda: self._selector.select(record.request, device, stored, created, origin),
+            name="resolve",
+            stop=stop,
+        )
+
+    async def _complete(self, record: Record, stop: threads.Stop) -> None:
+        """Download the document if the cloud sent a mere reference to it."""
+        given, cloud = record.fleet, self.cloud
+        if not given or not admission.is_reference(given):
+            return
+        if cloud is None:
+            raise failures.DeploymentError(
+                "cannot download the deployment document: no cloud is configured any more",
+                "NETWORK_ERROR",
+                "NETWORK_ERROR",
+            )
+        content = await threads.run(
+            lambda: cloud.document(given.deployment_id, stop), name="document", stop=stop
+        )
+        admission.replace(record, content, self._clock())
+        self._records.save(record, Phase.PREPARING)
+
+    async def _members(
+        self, cloud: remote.Cloud | None, stop: threads.Stop
+    ) -> frozenset[str] | None:
+        """Return the groups that the device is in, as last known where the cloud does not say."""
+        if cloud is not None:
+            try:
+                found = await threads.run(
+                    lambda: cloud.thing_groups(stop), name="groups", stop=stop
+                )
+            except (remote.OfflineError, failures.DeploymentError) as error:
+                log.warning("Thing groups as last known", reason=error)
+            else:
+                self._groups.remember(found)
+                return found
+        return self._groups.members()
+
+    async def _fetch(self, record: Record, selection: target.Selection) -> None:
+        stop, stored = self._stop, selection.packages
+        missing = [(r, p) for r, p in selection.missing if not self._store.has(p.content)]
+        if missing and self.cloud is not None:
+            stored = await self._download(record, selection, missing)
         former = self._store.bytes_copied
-        self._store.check_space(selection.packages)
-        for package in selection.packages:
-            self._store.put(package)
+        await threads.run(lambda: self._put(stored, stop), name="store", stop=stop)
         record.bytes_copied += self._store.bytes_copied - former
+
+    def _put(self, stored: Sequence[packages.Package], stop: threads.Stop) -> None:
+        self._store.check_space(stored)
+        for package in stored:
+            stop.check()
+            self._store.put(package)
+
+    async def _download(
+        self,
+        record: Record,
+        selection: target.Selection,
+        missing: Sequence[tuple[model.Recipe, packages.Package]],
+    ) -> list[packages.Package]:
+        """Return all packages, those that were missing with their files."""
+        cloud, stop = self.cloud, self._stop
+        assert cloud  # noqa: S101 - the caller looked
+        # A download goes on where it was, however often the nucleus ends meanwhile.
+        attempts, record.attempts = record.attempts, 0
+        self._records.save(record, Phase.PREPARING)
+        fetched, count = await threads.run(
+            lambda: cloud.fetch(missing, self._store.check_space, stop), name="fetch", stop=stop
+        )
+        record.attempts = attempts
+        record.bytes_fetched += count
+        self._records.save(record, Phase.PREPARING)
+        by_content = {package.content: package for package in fetched}
+        return [by_content.get(package.content, package) for package in selection.packages]
 
     def _wanted_settings(self, wanted: state.DeviceState) -> settings.Settings:
         content = tree.plain(wanted.configuration.get(settings.NUCLEUS, {}))
@@ -283,6 +379,8 @@ class Executor:
             self._device.configuration.forget(name)
         self._clean_up(after)
         record.detail = Detail.SUCCESSFUL
+        if self.cloud is not None:
+            self.cloud.clear()
         self._end(record, Status.SUCCEEDED, None)
         try:
             self._records.back_up()
@@ -384,10 +482,20 @@ class Executor:
         self._clean_up(self._device.present)
         self._end(record, Status.FAILED, str(error))
 
+    def _reject(self, record: Record, error: failures.DeploymentError) -> None:
+        record.error_stack = error.error_stack
+        record.error_types = [error.kind]
+        record.detail = Detail.REJECTED
+        self._end(record, Status.REJECTED, str(error))
+
     def _end(self, record: Record, status: Status, cause: str | None) -> None:
         record.status = status
         record.failure_cause = cause
-        self._records.save(record, Phase.DONE)
+        with self._records.transaction():
+            self._records.save(record, Phase.DONE)
+            if record.fleet and status is Status.SUCCEEDED:
+                arn, present = record.fleet.configuration_arn, self._device.present.roots
+                self._groups.note(record.origin, record.created, arn, present)
         self._consent.close(record.id)
         self._records.write_report(record)
         self._records.forget_old()
@@ -399,7 +507,15 @@ class Executor:
                 deployment=record.id,
                 status=status,
                 bytes_copied=record.bytes_copied,
+                bytes_fetched=record.bytes_fetched,
             )
+
+
+def _policy(record: Record) -> gate.Policy:
+    """Return how long components may take to answer; nobody is told of local deployments."""
+    if record.fleet is None:
+        return gate.LOCAL
+    return gate.Policy(record.fleet.validation_limit, record.fleet.update_limit)
 
 
 def _cause(faults: Sequence[health.Fault]) -> str:

@@ -1,4 +1,4 @@
-"""Local deployments as they are asked for and as they are remembered (contract 3.8 and 3.10)."""
+"""Deployments as they are asked for and as they are remembered (contract 3.8 and 3.10)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Status(StrEnum):
     IN_PROGRESS = "IN_PROGRESS"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    REJECTED = "REJECTED"
+    """Of the cloud's only: the document cannot be used, or is older than what was done."""
     CANCELED = "CANCELED"
 
 
@@ -50,6 +52,31 @@ class Detail(StrEnum):
     ROLLBACK_NOT_REQUESTED = "FAILED_ROLLBACK_NOT_REQUESTED"
     ROLLBACK_COMPLETE = "FAILED_ROLLBACK_COMPLETE"
     UNABLE_TO_ROLLBACK = "FAILED_UNABLE_TO_ROLLBACK"
+    REJECTED = "REJECTED"
+
+
+class Channel(StrEnum):
+    """How a deployment of the cloud reached the device (contract 5.8)."""
+
+    JOB = "JOB"
+    SHADOW = "SHADOW"
+
+
+class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment of the cloud has besides (contract 3.2)."""
+
+    channel: Channel
+    deployment_id: str
+    configuration_arn: str = ""
+    group: str = ""
+    """`thing/NAME` or `thinggroup/NAME`: whose roots it replaces, all of them."""
+    job_id: str = ""
+    queued_at: float = 0.0
+    """When the job was queued for this device, which tells two runs of one job apart."""
+    capabilities: list[str] = []
+    validation_limit: float = 30.0
+    update_limit: float | None = 60.0
+    """Seconds that components may take; None: they are not told of the update."""
 
 
 class ComponentFault(msgspec.Struct, frozen=True):
@@ -68,6 +95,9 @@ class Record(msgspec.Struct, kw_only=True):
     id: str
     created: float
     request: host.LocalDeployment
+    fleet: Fleet | None = None
+    reported: str = ""
+    """The last status that the cloud has taken note of."""
     status: Status = Status.QUEUED
     attempts: int = 0
     """How often its preparation was begun."""
@@ -76,23 +106,43 @@ class Record(msgspec.Struct, kw_only=True):
     """The components whose bootstrap step is done."""
     bytes_copied: int = 0
     """Bytes of artifacts that were copied into the store."""
+    bytes_fetched: int = 0
+    """Bytes of artifacts that came over the network."""
     detail: Detail | None = None
     error_stack: list[str] = []
     error_types: list[str] = []
     failure_cause: str | None = None
     faults: list[ComponentFault] = []
 
+    @property
+    def unreported(self) -> bool:
+        """Whether the cloud has yet to be told."""
+        return (
+            bool(self.fleet) and self.status is not Status.QUEUED and self.reported != self.status
+        )
+
+    @property
+    def origin(self) -> str:
+        """Return the group whose roots it replaces."""
+        return self.fleet.group if self.fleet else group_of(self.request)
+
     def as_status(self) -> host.DeploymentStatus:
         """Return what clients may know."""
         return host.DeploymentStatus(
             deployment_id=self.id,
-            status=self.status,
+            # Clients of IPC know no REJECTED (contract 3.8).
+            status=Status.FAILED if self.status is Status.REJECTED else self.status,
             created=self.created,
             detailed_status=self.detail,
             error_stack=tuple(self.error_stack),
             error_types=tuple(self.error_types),
             failure_cause=self.failure_cause,
         )
+
+
+def is_component_name(name: str) -> bool:
+    """Return whether a component may have this name."""
+    return _COMPONENT_NAME.fullmatch(name) is not None
 
 
 def group_of(request: host.LocalDeployment) -> str:
@@ -114,7 +164,7 @@ def check(request: host.LocalDeployment, where: paths.Paths) -> None:
             f"cannot take artifacts from {artifacts}: it contains the nucleus's own store",
         )
     for name in [*request.roots_to_add, *request.roots_to_remove, *request.configuration]:
-        if not _COMPONENT_NAME.fullmatch(name):
+        if not is_component_name(name):
             raise host.InvalidDeploymentError(
                 "roots_to_add", f"cannot deploy {name!r}: not a component name"
             )

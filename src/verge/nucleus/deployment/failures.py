@@ -9,17 +9,23 @@ from verge.recipe import errors as recipe_errors
 
 
 class DeploymentError(errors.NucleusError):
-    """A deployment cannot be carried out; `code` and `kind` are Greengrass's names for why."""
+    """A deployment cannot be carried out; `code` and `kind` are Greengrass's names for why.
 
-    def __init__(self, reason: str, code: str, kind: str = "REQUEST_ERROR") -> None:
+    `within` is a more general code between the failure and its own.
+    """
+
+    def __init__(
+        self, reason: str, code: str, kind: str = "REQUEST_ERROR", *, within: str = ""
+    ) -> None:
         super().__init__(reason)
         self.code = code
         self.kind = kind
+        self._within = within
 
     @property
     def error_stack(self) -> list[str]:
         """Return the codes from the general to the specific one."""
-        return ["DEPLOYMENT_FAILURE", self.code]
+        return ["DEPLOYMENT_FAILURE", *filter(None, [self._within]), self.code]
 
 
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (

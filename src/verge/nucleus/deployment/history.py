@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class History:
         decoder = msgspec.json.Decoder(Record)
         self.records: dict[str, Record] = {}
         self.phases: dict[str, Phase] = {}
+        self.changed: Callable[[Record], None] = lambda _record: None
+        """Called when a deployment has been added or written back."""
         for identity, phase, document in db.rows(
             "SELECT id, phase, document FROM deployments ORDER BY number"
         ):
@@ -47,6 +49,7 @@ class History:
             )
         self.records[record.id] = record
         self.phases[record.id] = Phase.QUEUED
+        self.changed(record)
 
     def save(self, record: Record, phase: Phase) -> None:
         """Write a deployment back; part of the caller's transaction if there is one."""
@@ -62,6 +65,7 @@ class History:
                     "UPDATE deployments SET snapshot = NULL, target = NULL WHERE id = ?", record.id
                 )
         self.phases[record.id] = phase
+        self.changed(record)
 
     def save_snapshot(self, record: Record, snapshot: state.DeviceState) -> None:
         """Keep the state to go back to."""
@@ -95,7 +99,11 @@ class History:
 
     def forget_old(self) -> None:
         """Forget the oldest ended deployments, their directories included."""
-        done = [identity for identity, phase in self.phases.items() if phase is Phase.DONE]
+        done = [
+            identity
+            for identity, phase in self.phases.items()
+            if phase is Phase.DONE and not self.records[identity].unreported
+        ]
         for identity in done[:-KEPT]:
             self._db.execute("DELETE FROM deployments WHERE id = ?", identity)
             del self.records[identity], self.phases[identity]
@@ -161,5 +169,6 @@ def report_of(record: Record) -> dict[str, Any]:
         "error_types": record.error_types,
         "failure_cause": record.failure_cause,
         "bytes_copied": record.bytes_copied,
+        "bytes_fetched": record.bytes_fetched,
         "logs": {fault.component: list(fault.lines) for fault in record.faults},
     }

@@ -1,4 +1,4 @@
-"""Local deployments as clients see them, carried out one after the other."""
+"""Deployments as clients see them, carried out one after the other."""
 
 from __future__ import annotations
 
@@ -36,10 +36,14 @@ class Deployments:
         """Queue a deployment durably and return its id. Raises InvalidDeploymentError."""
         documents.check(deployment, self._settings.paths)
         record = Record(id=str(uuid.uuid4()), created=self._clock(), request=deployment)
-        self._records.add(record)
-        log.info("Deployment queued", deployment=record.id)
-        self._arrived.set()
+        self.add(record)
         return record.id
+
+    def add(self, record: Record) -> None:
+        """Queue a deployment; on return it is on disk."""
+        self._records.add(record)
+        log.info("Deployment queued", deployment=record.id, group=record.origin)
+        self._arrived.set()
 
     async def plan(self, deployment: host.LocalDeployment) -> Sequence[host.PlannedChange]:
         """Return what a deployment would change. Raises InvalidDeploymentError."""

@@ -23,7 +23,10 @@ class Candidate:
     dependencies: Mapping[str, str]
 
 
-Candidates = Callable[[str], Iterable[Candidate]]
+Candidates = Callable[[str, Mapping[str, str]], Iterable[Candidate]]
+"""Returns what is at hand of a component, given who asks for what of it: requester → range.
+
+It may be called again with other requirements, and then return further versions."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,12 @@ class Request:
     roots: Mapping[str, Mapping[str, str]]
     """Group → component → range or exact version."""
     candidates: Candidates
-    """The versions at hand of a component."""
     active: Mapping[str, Version]
     """What runs now; it is kept where it fits."""
     built_in: Mapping[str, Version]
     """Components that the nucleus is itself."""
+    remedy: str = "add its recipe to the recipe directory"
+    """What to do where no version is at hand."""
 
 
 def resolve(request: Request) -> dict[str, Version]:
@@ -76,6 +80,7 @@ class _Search:
         self._wanted: dict[str, dict[str, str]] = {}
         self._queue: list[str] = []
         self._known: dict[str, dict[Version, Candidate]] = {}
+        self._asked: set[tuple[str, frozenset[tuple[str, str]]]] = set()
         self._decisions: list[_Decision] = []
         self._first_error: Exception | None = None
         for group, roots in request.roots.items():
@@ -116,19 +121,34 @@ class _Search:
             options = [None] if _allows_all(requesters, version) else []
             at_hand: Collection[Version] = [version]
         else:
-            found = self._candidates(name)
+            found = self._candidates(name, requesters)
             active = self._request.active.get(name)
             fitting = [one for version, one in found.items() if _allows_all(requesters, version)]
             options = [*sorted(fitting, key=lambda one: (one.version == active, one.version))]
             at_hand = found
         if not options:
-            self._note(_conflict(name, requesters, at_hand))
+            self._note(self._conflict(name, requesters, at_hand))
         return _Decision(name, options, set(map(_component_of, requesters)))
 
-    def _candidates(self, name: str) -> dict[Version, Candidate]:
-        if name not in self._known:
-            self._known[name] = {one.version: one for one in self._request.candidates(name)}
-        return self._known[name]
+    def _candidates(self, name: str, requesters: Mapping[str, str]) -> dict[Version, Candidate]:
+        known = self._known.setdefault(name, {})
+        question = (name, frozenset(requesters.items()))
+        if question not in self._asked:
+            self._asked.add(question)
+            for one in self._request.candidates(name, requesters):
+                known.setdefault(one.version, one)
+        return known
+
+    def _learn(self, name: str, requesters: Mapping[str, str]) -> dict[Version, Candidate]:
+        """Ask again for a component that was decided upon before somebody else asked for it.
+
+        What is new may be tried when the search comes back to that decision.
+        """
+        former = set(self._known[name])
+        found = self._candidates(name, requesters)
+        decision = next(one for one in self._decisions if one.name == name)
+        decision.options[:0] = [one for version, one in found.items() if version not in former]
+        return found
 
     def _advance(self, decision: _Decision) -> bool:
         """Take the next version that fits those already chosen; return whether there is one."""
@@ -149,8 +169,8 @@ class _Search:
             version = other.version if other else self._request.built_in[dependency]
             if not _parse(requirement).allows(version):
                 requesters = {**self._wanted[dependency], _requester(name, option): requirement}
-                at_hand = self._candidates(dependency) if other else [version]
-                self._note(_conflict(dependency, requesters, at_hand))
+                at_hand = self._learn(dependency, requesters) if other else [version]
+                self._note(self._conflict(dependency, requesters, at_hand))
                 return dependency
         return None
 
@@ -197,6 +217,22 @@ class _Search:
     def _note(self, error: Exception) -> None:
         self._first_error = self._first_error or error
 
+    def _conflict(
+        self, name: str, requesters: Mapping[str, str], at_hand: Iterable[Version]
+    ) -> failures.DeploymentError:
+        asked = " and ".join(f"{who} asks for {what}" for who, what in requesters.items())
+        there = ", ".join(str(version) for version in sorted(at_hand))
+        remedy = (
+            f"at hand are {there}; change one of these requirements or add a recipe that fits all"
+            if there
+            else f"no version of it is at hand; {self._request.remedy}"
+        )
+        return failures.DeploymentError(
+            f"cannot find a version of {name} for all who need it: {asked}; {remedy}",
+            "NO_AVAILABLE_COMPONENT_VERSION",
+            "DEPENDENCY_ERROR",
+        )
+
 
 def _requester(name: str, option: Candidate | None) -> str:
     return f"{name} {option.version}" if option else name
@@ -213,20 +249,3 @@ def _parse(requirement: str) -> versions.Requirement:
 
 def _allows_all(requesters: Mapping[str, str], version: Version) -> bool:
     return all(_parse(requirement).allows(version) for requirement in requesters.values())
-
-
-def _conflict(
-    name: str, requesters: Mapping[str, str], at_hand: Iterable[Version]
-) -> failures.DeploymentError:
-    asked = " and ".join(f"{who} asks for {what}" for who, what in requesters.items())
-    there = ", ".join(str(version) for version in sorted(at_hand))
-    remedy = (
-        f"at hand are {there}; change one of these requirements or add a recipe that fits all"
-        if there
-        else "no version of it is at hand; add its recipe to the recipe directory"
-    )
-    return failures.DeploymentError(
-        f"cannot find a version of {name} for all who need it: {asked}; {remedy}",
-        "NO_AVAILABLE_COMPONENT_VERSION",
-        "DEPENDENCY_ERROR",
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verge.nucleus import errors, logs, paths
-from verge.nucleus.deployment import failures, resolution
+from verge.nucleus.deployment import failures, offers, resolution
 from verge.nucleus.store import state
 from verge.recipe import errors as recipe_errors
 from verge.recipe import loading, model, versions
@@ -73,11 +73,14 @@ class Catalogue:
         device: state.DeviceState,
         stored: Mapping[str, Iterable[str]],
         where: paths.Paths,
+        offers: offers.Offers | None = None,
     ) -> None:
         self.given = given
         self._device = device
         self._stored = stored
         self._paths = where
+        self._offers = offers
+        self._offered: set[tuple[str, versions.Version]] = set()
         self._known: dict[str, dict[versions.Version, Found]] = {}
 
     def recipes_of(self, name: str) -> Mapping[versions.Version, Found]:
@@ -86,11 +89,40 @@ class Catalogue:
             self._known[name] = self._collect(name)
         return self._known[name]
 
-    def candidates(self, name: str) -> Iterable[resolution.Candidate]:
-        """Return the versions of a component as the resolver needs them."""
-        for version, found in self.recipes_of(name).items():
-            dependencies = found.recipe.dependencies.items()
+    def candidates(
+        self, name: str, requesters: Mapping[str, str]
+    ) -> Iterable[resolution.Candidate]:
+        """Return the versions of a component as the resolver needs them (contract 3.5).
+
+        A deployment of the cloud takes what the cloud offers, and what is on the device only
+        where the cloud has no answer; a local one asks the cloud only for what is not here.
+        """
+        found = self.recipes_of(name)
+        if self._offers:
+            fitting = self._fitting(name, requesters)
+            if self._offers.first or fitting is None:
+                recipe = self._offers.ask(name, requesters, fitting)
+                if recipe:
+                    version = versions.Version.parse(recipe.version)
+                    found = {version: Found.of(recipe)}
+                    self._known[name] = {**self._known[name], **found}
+                    self._offered.add((name, version))
+        for version, one in found.items():
+            dependencies = one.recipe.dependencies.items()
             yield resolution.Candidate(version, {dep: d.requirement for dep, d in dependencies})
+
+    def was_offered(self, name: str, version: versions.Version) -> bool:
+        """Return whether the recipe of a version came from the cloud."""
+        return (name, version) in self._offered
+
+    def _fitting(self, name: str, requesters: Mapping[str, str]) -> versions.Version | None:
+        """Return the version on the device that suits all: the active one, else the highest."""
+        wanted = [versions.Requirement.parse(what) for what in requesters.values()]
+        fitting = [v for v in self.recipes_of(name) if all(one.allows(v) for one in wanted)]
+        active = self._device.components.get(name)
+        if active and (present := versions.Version.parse(active.version)) in fitting:
+            return present
+        return max(fitting, default=None)
 
     def pin(self, name: str, requirement: str) -> str:
         """Return the exact version a requirement of a root means.

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from verge.nucleus import logs, settings
-from verge.nucleus.deployment import configuration, documents, failures, resolution, sources
+from verge.nucleus import logs, settings, threads
+from verge.nucleus.deployment import (
+    configuration,
+    documents,
+    failures,
+    offers,
+    remote,
+    resolution,
+    sources,
+)
 from verge.nucleus.ipc import host
 from verge.nucleus.store import packages, state, tree
 from verge.recipe import interpolation, lifecycle, model, platforms, versions
@@ -22,6 +30,9 @@ BUILT_IN: Mapping[str, versions.Version] = {
     CLI: versions.Version.parse(settings.VERSION),
 }
 """Components that the nucleus is itself; they may be depended on and need no recipe."""
+
+_ADD = "add its recipe to the recipe directory"
+_PUBLISH = "publish one that fits, or correct the deployment"
 
 log = logs.Logger("deployment")
 
@@ -39,6 +50,23 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a request comes from, and whom to ask; nothing of it: a local one without cloud."""
+
+    fleet: documents.Fleet | None = None
+    members: Collection[str] | None = None
+    """The thing groups that the device is in; None: it is in all that it knows."""
+    cloud: remote.Cloud | None = None
+    stop: threads.Stop = field(default_factory=threads.Stop)
+
+
+LOCAL = Origin()
+
+
+Missing = tuple[model.Recipe, packages.Package]
+
+
+@dataclass(frozen=True)
 class Selection:
     """What a request comes to: components, artifacts and roots, but no configuration yet."""
 
@@ -46,11 +74,22 @@ class Selection:
     created: float
     chosen: Mapping[str, Chosen]
     roots: Mapping[str, Mapping[str, str]]
+    clears: bool = False
+    """Whether users and limits that the request leaves out go (contract 3.2)."""
 
     @property
     def packages(self) -> list[packages.Package]:
         """The packages that have to be in the store."""
         return [one.package for one in self.chosen.values() if one.package]
+
+    @property
+    def missing(self) -> list[Missing]:
+        """The packages with artifacts that are yet to be fetched."""
+        return [
+            (one.recipe, one.package)
+            for one in self.chosen.values()
+            if one.package and any(source.file is None for source in one.package.sources)
+        ]
 
 
 class Selector:
@@ -71,12 +110,14 @@ class Selector:
         device: state.DeviceState,
         stored: Mapping[str, Iterable[str]],
         created: float,
+        origin: Origin = LOCAL,
         *,
         planned: bool = False,
     ) -> Selection:
         """Read, resolve and locate everything. Writes nothing; may run in any thread.
 
-        With `planned`, artifacts may still be on their way (see `PackageStore.locate`).
+        With `planned`, artifacts may still be on their way (see `PackageStore.locate`). With a
+        cloud, it is asked for versions and may take long.
 
         `stored` names the versions of every component in the store.
 
@@ -87,8 +128,17 @@ class Selector:
             if request.recipe_directory
             else {}
         )
-        catalogue = sources.Catalogue(given, device, stored, self._settings.paths)
-        roots = _roots(request, device, catalogue)
+        asked = (
+            offers.Offers(origin.cloud, self._platform, origin.stop, first=origin.fleet is not None)
+            if origin.cloud
+            else None
+        )
+        catalogue = sources.Catalogue(given, device, stored, self._settings.paths, asked)
+        roots = (
+            _fleet_roots(request, device, origin.fleet, origin.members)
+            if origin.fleet
+            else _roots(request, device, catalogue)
+        )
         resolved = resolution.resolve(
             resolution.Request(
                 roots=roots,
@@ -98,9 +148,12 @@ class Selector:
                     for name, installed in device.components.items()
                 },
                 built_in=BUILT_IN,
+                remedy=_PUBLISH if origin.fleet else _ADD,
             )
         )
-        _check_configured(request, resolved)
+        roots = _pinned(roots, resolved)
+        if origin.fleet is None:
+            _check_configured(request, resolved)
         chosen = {
             name: self._choose(
                 catalogue.recipes_of(name)[version],
@@ -108,10 +161,11 @@ class Selector:
                 request,
                 was_given=version in given.get(name, {}),
                 planned=planned,
+                was_offered=catalogue.was_offered(name, version),
             )
             for name, version in resolved.items()
         }
-        return Selection(request, created, chosen, roots)
+        return Selection(request, created, chosen, roots, clears=origin.fleet is not None)
 
     def _choose(
         self,
@@ -121,11 +175,15 @@ class Selector:
         *,
         was_given: bool,
         planned: bool,
+        was_offered: bool,
     ) -> Chosen:
         recipe = found.recipe
         manifest = platforms.select_manifest(recipe, self._platform)
         if manifest is None:
             raise _wrong_platform(recipe, self._platform)
+        if was_offered:
+            package = self._store.expect(recipe.name, recipe.version, manifest.artifacts)
+            return Chosen(recipe, found.text, manifest, package.content, package)
         directory = Path(request.artifact_directory) if request.artifact_directory else None
         has_files = directory is not None and (directory / recipe.name / recipe.version).is_dir()
         kept = active is not None and active.version == recipe.version
@@ -215,6 +273,8 @@ class Selector:
         scripts = lifecycle.select_lifecycle(one.recipe, one.manifest)
         former = device.components.get(name)
         wanted = selection.request.run_with.get(name, host.RunWith())
+        if selection.clears and name in selection.request.run_with:
+            former = None  # its user and limits go unless they are asked for again
         return state.Installed(
             name=name,
             version=one.recipe.version,
@@ -244,6 +304,40 @@ def _roots(
         own[name] = catalogue.pin(name, requirement)
     everyone = {**{g: dict(r) for g, r in device.roots.items()}, group: own}
     return {name: roots for name, roots in everyone.items() if roots}
+
+
+def _fleet_roots(
+    request: host.LocalDeployment,
+    device: state.DeviceState,
+    fleet: documents.Fleet,
+    members: Collection[str] | None,
+) -> dict[str, dict[str, str]]:
+    """Return the roots of all groups that the device is in, those of one replaced (contract 3.3).
+
+    What the nucleus is itself has the version it has; asking for another one changes nothing.
+    """
+    kept = {g: dict(r) for g, r in device.roots.items() if belongs(g, members)}
+    for group in sorted({*device.roots} - {*kept, fleet.group}):
+        roots = ", ".join(device.roots[group])
+        log.info("Group left, its components go unless others ask", group=group, components=roots)
+    own = {name: v for name, v in request.roots_to_add.items() if name not in BUILT_IN}
+    everyone = {**kept, fleet.group: own}
+    return {name: roots for name, roots in everyone.items() if roots}
+
+
+def belongs(group: str, members: Collection[str] | None) -> bool:
+    """Return whether the roots of a group still count; those of no thing group always do."""
+    return members is None or not group.startswith("thinggroup/") or group in members
+
+
+def _pinned(
+    roots: Mapping[str, Mapping[str, str]], resolved: Mapping[str, versions.Version]
+) -> dict[str, dict[str, str]]:
+    """Return the roots with the exact versions that were chosen for them."""
+    return {
+        group: {name: str(resolved.get(name, wanted)) for name, wanted in own.items()}
+        for group, own in roots.items()
+    }
 
 
 def _check_configured(

@@ -121,7 +121,14 @@ def _command(
         script=step.script,
         directory=directory,
         environment=environment.build(
-            configured, around.socket, token, user, more, defined.steps.setenv, step.setenv
+            configured,
+            around.socket,
+            token,
+            user,
+            around.given(installed),
+            more,
+            defined.steps.setenv,
+            step.setenv,
         ),
         user=user,
         shell=configured.posix_shell,

@@ -6,7 +6,7 @@ import asyncio
 import collections
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,7 @@ from verge.nucleus.lifecycle import (
 )
 from verge.nucleus.lifecycle.component import Launch, Step
 from verge.nucleus.lifecycle.states import State
+from verge.nucleus.store import state
 from verge.recipe import lifecycle
 
 KEPT_LINES = 20
@@ -45,6 +46,8 @@ class Surroundings:
     tasks: asyncio.TaskGroup
     clock: Callable[[], float]
     groups: limits.Groups
+    given: Callable[[state.Installed], Mapping[str, str]] = lambda _: {}
+    """What the nucleus gives a component in its environment besides."""
 
 
 class Neighbours(Protocol):
@@ -252,6 +255,7 @@ class Runner:
             self._around.socket,
             self.token,
             user,
+            self._around.given(self.definition.installed),
             self.definition.steps.setenv,
             step.setenv,
         )

@@ -51,6 +51,10 @@ class Source:
     """None where the content is in the store already."""
     sha256: str
     """In lower-case hexadecimal digits."""
+    expected: int = 0
+    """Bytes that are yet to come, as far as they are known."""
+    verified: bool = False
+    """Whether the file was verified as it came and belongs to the store, which need not copy it."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +111,7 @@ class PackageStore:
 
         Raises MissingArtifactError if one is nowhere, StoreError if one cannot be used.
         """
-        names: set[str] = set()
-        for artifact in artifacts:
-            _check_name(component, version, artifact)
-            if artifact.file_name in names:
-                raise errors.StoreError(
-                    f"cannot use {component} {version}: two artifacts have the file name "
-                    f"{artifact.file_name}; rename one"
-                )
-            names.add(artifact.file_name)
+        _check_names(component, version, artifacts)
         sources = [self._source(component, version, a, directory) for a in artifacts]
         package = Package(component, version, tuple(sources))
         missing = [
@@ -131,6 +127,23 @@ class PackageStore:
                 + (" below the artifact directory" if not directory else "")
             )
         return package
+
+    def expect(self, component: str, version: str, artifacts: Sequence[model.Artifact]) -> Package:
+        """Return the package of a version whose artifacts come from the cloud.
+
+        Raises StoreError if one cannot be used, among others because no digest is stated for it.
+        """
+        _check_names(component, version, artifacts)
+        sources: list[Source] = []
+        for artifact in artifacts:
+            stated = _stated_digest(component, version, artifact)
+            if not stated:
+                raise ChecksumError(
+                    f"cannot verify {artifact.file_name} of {component} {version}: its recipe "
+                    "states no Digest; publish the component again"
+                )
+            sources.append(Source(artifact, None, stated))
+        return Package(component, version, tuple(sources))
 
     def has(self, content: str) -> bool:
         """Return whether the store holds a content."""
@@ -214,7 +227,10 @@ class PackageStore:
         for source in package.sources:
             file = artifacts / source.artifact.file_name
             faults.write_point()
-            self.bytes_copied += _copy(source, file, package)
+            if source.verified and source.file:
+                os.link(source.file, file)
+            else:
+                self.bytes_copied += _copy(source, file, package)
             files.append(file)
             if source.artifact.unarchive is model.Unarchive.ZIP:
                 room = shutil.disk_usage(staged).free - self._settings.minimum_free_disk
@@ -292,6 +308,18 @@ def write_atomically(file: Path, text: str, mode: int, group: int | None = None)
     faults.write_point()
 
 
+def _check_names(component: str, version: str, artifacts: Sequence[model.Artifact]) -> None:
+    names: set[str] = set()
+    for artifact in artifacts:
+        _check_name(component, version, artifact)
+        if artifact.file_name in names:
+            raise errors.StoreError(
+                f"cannot use {component} {version}: two artifacts have the file name "
+                f"{artifact.file_name}; rename one"
+            )
+        names.add(artifact.file_name)
+
+
 def _check_name(component: str, version: str, artifact: model.Artifact) -> None:
     name = artifact.file_name
     if artifact.scheme not in {"s3", "greengrass"}:
@@ -350,12 +378,12 @@ def _copy(source: Source, target: Path, package: Package) -> int:
 
 
 def _size(source: Source) -> int:
+    """Return how many bytes the store grows by for an artifact."""
     if source.file is None:
-        return 0
-    size = source.file.stat().st_size
-    if source.artifact.unarchive is model.Unarchive.ZIP:
-        size += archive.unpacked_size(source.file)
-    return size
+        return source.expected
+    held = 0 if source.verified else source.file.stat().st_size
+    zipped = source.artifact.unarchive is model.Unarchive.ZIP
+    return held + (archive.unpacked_size(source.file) if zipped else 0)
 
 
 def _tree_size(top: Path) -> int:

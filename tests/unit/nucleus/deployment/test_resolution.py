@@ -30,7 +30,7 @@ def resolve(
     active: Mapping[str, str] | None = None,
     known: Recipes = RECIPES,
 ) -> dict[str, str]:
-    def candidates(name: str) -> list[resolution.Candidate]:
+    def candidates(name: str, _requesters: object) -> list[resolution.Candidate]:
         return [
             resolution.Candidate(versions.Version.parse(version), dependencies)
             for version, dependencies in known.get(name, {}).items()

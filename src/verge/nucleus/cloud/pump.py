@@ -1,0 +1,77 @@
+"""Sends the messages that wait in the spool, in their order, and forgets what has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Protocol
+
+from verge.nucleus import logs
+from verge.nucleus.cloud import errors
+from verge.nucleus.iot_core import spool
+
+WINDOW = 20
+"""Messages that are sent before the first of them is acknowledged."""
+
+PAUSE = 1.0
+"""Seconds before a message is sent again that the broker did not take for now."""
+
+FAILURE = 0x80
+REFUSED_FOR_GOOD = {
+    0x87: "not authorized",
+    0x90: "topic name invalid",
+    0x95: "packet too large",
+    0x99: "payload format invalid",
+}
+"""Reason codes of MQTT 5 that a message would get again and again."""
+
+log = logs.Logger("iotcore")
+
+
+class Publisher(Protocol):
+    """The part of a connection that is needed here."""
+
+    async def publish(self, message: spool.Message, qos: int) -> int:
+        """Return the broker's reason code. Raises UnreachableError."""
+
+
+class Pump:
+    """Drains a spool while there is a connection."""
+
+    def __init__(self, messages: spool.Spool) -> None:
+        self._spool = messages
+        self._wake = asyncio.Event()
+        self._in_flight: set[int] = set()
+        self._delivered: list[int] = []
+        messages.changed = self._wake.set
+
+    async def run(self, connection: Publisher) -> None:
+        """Send until cancelled. What is not acknowledged is sent again over the next connection."""
+        self._in_flight.clear()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._wake.clear()
+                    self._forget_delivered()
+                    for waiting in self._spool.oldest(WINDOW):
+                        if waiting.number not in self._in_flight:
+                            self._in_flight.add(waiting.number)
+                            tasks.create_task(self._send(connection, waiting))
+                    await self._wake.wait()
+        finally:
+            self._forget_delivered()
+
+    def _forget_delivered(self) -> None:
+        delivered, self._delivered = self._delivered, []
+        self._spool.remove(delivered)
+        self._in_flight.difference_update(delivered)
+
+    async def _send(self, connection: Publisher, waiting: spool.Spooled) -> None:
+        with contextlib.suppress(errors.UnreachableError):
+            while (code := await connection.publish(waiting.message, waiting.qos)) >= FAILURE:
+                if reason := REFUSED_FOR_GOOD.get(code):
+                    log.error("Message dropped", topic=waiting.message.topic_name, reason=reason)
+                    break
+                await asyncio.sleep(PAUSE)
+            self._delivered.append(waiting.number)
+            self._wake.set()

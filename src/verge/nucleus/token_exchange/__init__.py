@@ -1,0 +1,1 @@
+"""AWS credentials for components over loopback HTTP (Greengrass contract 2.9)."""
