@@ -147,11 +147,12 @@ class Backend:
 
     def _perform(self, entry: journal.Entry) -> Response:
         with self._lock, clock.standing_at(entry.at):
+            environ = _environment(entry.method, entry.target, entry.headers, entry.body)
+            self._application.get_application(environ)  # loads the service
+            clock.take_over()
             _internal.mock_random.seed(entry.seed)
             random.seed(entry.seed)  # some services of moto use the standard library's
-            return self._run(
-                Request(_environment(entry.method, entry.target, entry.headers, entry.body))
-            )
+            return self._run(Request(environ))
 
     def _run(self, request: Request) -> Response:
         environ = request.environ
