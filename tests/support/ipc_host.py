@@ -349,10 +349,11 @@ class RunningServer:
         self._stop: asyncio.Event
 
     def do(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function in the server's loop and return what it returns."""
+        """Call a function in the server's loop and return what it returns in the end."""
 
         async def call() -> Any:
-            return function(*args)
+            result = function(*args)
+            return await result if asyncio.iscoroutine(result) else result
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(10)
 

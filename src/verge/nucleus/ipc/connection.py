@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ACCEPTED = rpc.Template(rpc.MessageType.CONNECT_ACK, rpc.Flag.CONNECTION_ACCEPTED).message(0, b"")
 _REFUSED = rpc.Template(rpc.MessageType.CONNECT_ACK).message(0, b"")
 _PROTOCOL_ERROR = rpc.Template(rpc.MessageType.PROTOCOL_ERROR)
+_SHORT_READ_BYTES = 16 * 1024  # of a long message at once, since others wait meanwhile
 _UNREAD_BYTES = 64 * 1024  # so many beyond the kernel's buffer mean that the client does not read
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _hint: int) -> memoryview:
         """Return the buffer that all connections share: it is emptied before the next one reads."""
+        if self._decoder.expected_bytes >= memory.LONG:
+            return self.owner.read_buffer[:_SHORT_READ_BYTES]
         return self.owner.read_buffer
 
     def buffer_updated(self, size: int) -> None:
@@ -113,7 +116,12 @@ class Connection(asyncio.BufferedProtocol):
                     return False
                 if self._arriving:
                     self._count_arriving(0)
+                size = len(frame.payload)
                 self._take(frame)
+                if size >= memory.LONG:
+                    seconds = size / self.owner.limits.long_bytes_per_second
+                    self.owner.turns.rest(self.principal, seconds)
+                    break
         except (framing.FrameError, rpc.ProtocolError) as error:
             self._refuse(_PROTOCOL_ERROR.message(0, _reason(str(error))), str(error))
             return False
@@ -194,7 +202,7 @@ class Connection(asyncio.BufferedProtocol):
             raise rpc.ProtocolError(f"message type {envelope.type} is not for the server")
 
     def _take_application_message(
-        self, envelope: rpc.Envelope, number: int, payload: bytes
+        self, envelope: rpc.Envelope, number: int, payload: framing.Payload
     ) -> None:
         ends = envelope.flags & rpc.Flag.TERMINATE_STREAM
         if number > self._last_stream:
@@ -209,7 +217,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close_stream(number)
         # Else it continues an open stream, which no operation knows, or raced with its end.
 
-    def _greet(self, envelope: rpc.Envelope, number: int, payload: bytes) -> None:
+    def _greet(self, envelope: rpc.Envelope, number: int, payload: framing.Payload) -> None:
         if envelope.type != rpc.MessageType.CONNECT or number != 0:
             raise rpc.ProtocolError("the first message must be CONNECT on stream 0")
         name = self._identify(envelope, payload)
@@ -222,7 +230,7 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline.cancel()
         self.send(_ACCEPTED)
 
-    def _identify(self, envelope: rpc.Envelope, payload: bytes) -> str | None:
+    def _identify(self, envelope: rpc.Envelope, payload: framing.Payload) -> str | None:
         if envelope.version != rpc.PROTOCOL_VERSION:
             return None
         try:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from verge.nucleus import errors as nucleus_errors
-from verge.nucleus.ipc import errors, rpc, streams
+from verge.nucleus.ipc import errors, nesting, rpc, streams
 
 if TYPE_CHECKING:
-    from verge.nucleus.ipc import connection, principals
+    from verge.nucleus.ipc import connection, framing, principals
 
 Fields = dict[str, Any] | None
 Request = TypeVar("Request", bound=msgspec.Struct)
@@ -79,16 +79,19 @@ class _Operation(Generic[Request]):
         )
         self._decode = msgspec.json.Decoder(request).decode
 
-    def read(self, payload: bytes) -> Request:
+    def read(self, payload: framing.Payload) -> Request:
         """Return the request. Raises OperationError if it is malformed."""
         try:
             if not payload.isascii():
                 payload.decode()  # JSON that passes unread to others must be text, too
-            return self._decode(payload or _EMPTY)
+            request = self._decode(payload or _EMPTY)
         except msgspec.ValidationError as error:
             raise errors.invalid_arguments(f"cannot read the request: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.service_error(f"cannot read the request: {error}") from error
+        if nesting.is_deep(payload):
+            raise errors.invalid_arguments("the request is nested too deeply")
+        return request
 
 
 class Unary(_Operation[Request]):
@@ -105,7 +108,7 @@ class Unary(_Operation[Request]):
         super().__init__(name, request)
         self._handle = handle
 
-    def serve(self, call: Call, number: int, payload: bytes) -> None:
+    def serve(self, call: Call, number: int, payload: framing.Payload) -> None:
         """Handle the request and answer."""
         result = self._handle(call, self.read(payload))
         if call.answered:
@@ -131,7 +134,7 @@ class Streaming(_Operation[Request]):
         self._event = rpc.Template(rpc.MessageType.APPLICATION_MESSAGE, 0, rpc.NAMESPACE + event)
         self._handle = handle
 
-    def serve(self, call: Call, number: int, payload: bytes) -> None:
+    def serve(self, call: Call, number: int, payload: framing.Payload) -> None:
         """Handle the request, answer and keep the stream open."""
         most = call.member.owner.limits
         if len(payload) > most.subscription_request:
@@ -148,7 +151,7 @@ class Streaming(_Operation[Request]):
 Operation = Unary[Any] | Streaming[Any]
 
 
-def serve(member: connection.Connection, number: int, name: str, payload: bytes) -> None:
+def serve(member: connection.Connection, number: int, name: str, payload: framing.Payload) -> None:
     """Serve the request that opens a stream, whatever comes of it."""
     operation = member.owner.operations.get(name)
     if operation is None:

@@ -73,11 +73,15 @@ class Message(NamedTuple):
         return next((h.value for h in self.headers if h.name.lower() == wanted), None)
 
 
+Payload = bytes | bytearray
+"""The payload of a frame; nobody writes to a bytearray that holds one."""
+
+
 class Frame(NamedTuple):
     """One message whose lengths and sums are right, its headers still bytes."""
 
     headers: bytes
-    payload: bytes
+    payload: Payload
 
 
 def string(name: str, value: str) -> Header:
@@ -157,7 +161,7 @@ def decode_frame(frame: Frame) -> Message:
     """Return the message of a frame. Raises FrameError if a header is malformed."""
     return Message(
         tuple(header for header, _ in decode_headers(frame.headers)),
-        frame.payload,
+        bytes(frame.payload),
     )
 
 
@@ -279,8 +283,9 @@ class Decoder:
         if self._long_crc != _UINT32.unpack_from(self._long, self._long_total - 4)[0]:
             raise FrameError("cannot decode a message: its sum is wrong")
         headers_end = PRELUDE_BYTES + _LENGTHS.unpack_from(self._long)[1]
-        with memoryview(self._long) as view:
-            frame = Frame(bytes(view[PRELUDE_BYTES:headers_end]), bytes(view[headers_end:-4]))
-        self._long = bytearray()
+        # A copy of 24 MiB would hold everybody up; cutting both ends off moves nothing.
+        payload, self._long = self._long, bytearray()
+        headers = bytes(payload[PRELUDE_BYTES:headers_end])
+        del payload[-4:], payload[:headers_end]
         self._long_total = 0
-        return frame
+        return Frame(headers, payload)

@@ -49,6 +49,11 @@ class Limits:
     """Bytes of answers waiting above which a client's requests wait too."""
     running_calls: int = 16
     """Calls of one connection that take time, above which its further requests wait."""
+    long_bytes_per_second: int = 128 * MIB
+    """Bytes of long messages of one principal; each is followed by a rest that keeps to this.
+
+    To read and check a long message takes 10 to 100 ms, in which nobody else is served.
+    """
     turn: int = 8
     """Requests of one principal that are served before the next one's."""
 

@@ -22,7 +22,7 @@ class Outbox:
 
     def __init__(self, most: limits.Limits) -> None:
         self._most = most
-        self._messages: collections.deque[bytes] = collections.deque()
+        self._messages: collections.deque[bytes | memoryview] = collections.deque()
         self._transport: asyncio.Transport | None = None
         self._in_transport = 0
         self.bytes = 0
@@ -68,14 +68,22 @@ class Outbox:
         """Hand over messages until all are gone or the client has stopped reading."""
         messages = self._messages
         while messages and not self.stalled and self._transport is not None:
-            chunk = messages.popleft() if len(messages) == 1 else self._next_chunk()
+            chunk = self._next_chunk()
             self.bytes -= len(chunk)
             self._transport.write(chunk)  # calls back to `stall` if the client does not read
 
-    def _next_chunk(self) -> bytes:
+    def _next_chunk(self) -> bytes | memoryview:
         messages = self._messages
-        taken = [messages.popleft()]
-        size = len(taken[0])
+        first = messages.popleft()
+        size = len(first)
+        if size > _WRITE_BYTES:
+            # What the transport cannot send at once it copies twice.
+            view = memoryview(first)
+            messages.appendleft(view[_WRITE_BYTES:])
+            return view[:_WRITE_BYTES]
+        if not messages:
+            return first
+        taken = [first]
         while messages and size + len(messages[0]) <= _WRITE_BYTES:
             size += len(messages[0])
             taken.append(messages.popleft())

@@ -32,6 +32,10 @@ class Principal:
         """Bytes that wait because a connection does not read."""
         self.backlog: collections.deque[connection.Connection] = collections.deque()
         """Connections whose requests have arrived and wait for their turn."""
+        self.scheduled = False
+        """Whether it has a turn in the next round."""
+        self.resting = False
+        """Whether it waits because of a long message."""
 
 
 class Registry:

@@ -147,8 +147,9 @@ class Template:
         return seal(self.headers(stream), payload)
 
 
-def seal(headers: bytes, payload: bytes) -> bytes:
+def seal(headers: bytes, payload: framing.Payload) -> bytes:
     """Return the bytes of a message that is known to fit; `framing.seal` checks it."""
     lengths = _LENGTHS.pack(framing.OVERHEAD_BYTES + len(headers) + len(payload), len(headers))
     head = lengths + _UINT32.pack(crc32(lengths)) + headers
-    return head + payload + _UINT32.pack(crc32(payload, crc32(head)))
+    # One copy of the payload, where adding would make two.
+    return b"".join((head, payload, _UINT32.pack(crc32(payload, crc32(head)))))

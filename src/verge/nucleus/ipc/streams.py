@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from verge.nucleus.ipc import framing, rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from verge.nucleus.ipc import connection, principals
 
@@ -46,6 +46,6 @@ class Stream:
             self._on_close = None
 
 
-def fits(payload: bytes) -> bool:
+def fits(payload: Sized) -> bool:
     """Return whether an event with that payload is a message that clients accept."""
     return len(payload) <= framing.MAX_MESSAGE_BYTES - 1024  # headers have about 160 bytes

@@ -2,7 +2,8 @@
 
 What arrives is served at once as long as its principal has nothing waiting. If more arrives than
 one turn's requests, the connection is not read any further and waits; each round of the event loop
-then serves one turn of every principal that waits, between which everybody else is served.
+then serves one turn of every principal that waits, between which everybody else is served. Who
+sends a long message, which takes as long as a thousand others, rests after it.
 """
 
 from __future__ import annotations
@@ -28,11 +29,16 @@ class Turns:
 
     def arrived(self, member: connection.Connection) -> None:
         """Serve what has arrived on a connection, now or in its turn."""
-        if member.principal.backlog:
+        if member.principal.backlog or member.principal.resting:
             self._wait(member)
             return
         self._serve(member)
         self._flush()
+
+    def rest(self, principal: principals.Principal, seconds: float) -> None:
+        """Serve a principal no more for that time."""
+        principal.resting = True
+        self._loop.call_later(seconds, self._rested, principal)
 
     def wake(self, member: connection.Connection) -> None:
         """Let a connection that was blocked by its own slowness wait for its turn again."""
@@ -58,28 +64,32 @@ class Turns:
             return
         member.waiting = True
         member.read_or_pause()
-        principal = member.principal
-        principal.backlog.append(member)
-        if len(principal.backlog) == 1:
+        member.principal.backlog.append(member)
+        self._schedule(member.principal)
+
+    def _schedule(self, principal: principals.Principal) -> None:
+        if principal.backlog and not (principal.scheduled or principal.resting):
+            principal.scheduled = True
             self._waiting.append(principal)
             if len(self._waiting) == 1:
                 self._loop.call_soon(self._round)
 
+    def _rested(self, principal: principals.Principal) -> None:
+        principal.resting = False
+        self._schedule(principal)
+
     def _round(self) -> None:
         waiting, self._waiting = self._waiting, collections.deque()
         for principal in waiting:
+            principal.scheduled = False
+            if principal.resting:
+                continue
             member = principal.backlog.popleft()
             member.waiting = False
-            if principal.backlog:
-                self._again(principal)
+            self._schedule(principal)
             self._serve(member)
             member.read_or_pause()
         self._flush()
-
-    def _again(self, principal: principals.Principal) -> None:
-        self._waiting.append(principal)
-        if len(self._waiting) == 1:
-            self._loop.call_soon(self._round)
 
     def _flush(self) -> None:
         self._flush_due = False
