@@ -10,6 +10,7 @@ document.
 SUBSCRIBER is a command that prints each result that is published as one line of JSON.
 """
 
+# ruff: noqa: PTH - what runs on a device as text needs no more than `os`
 from __future__ import annotations
 
 import argparse
