@@ -10,7 +10,8 @@ document.
 SUBSCRIBER is a command that prints each result that is published as one line of JSON.
 """
 
-# ruff: noqa: PTH - what runs on a device as text needs no more than `os`
+# What runs on a device as text needs no more than `os`.
+# ruff: noqa: PTH104, PTH108, PTH118, PTH122, PTH123, PTH208
 from __future__ import annotations
 
 import argparse
