@@ -30,9 +30,9 @@ KEYS = 8
 FINAL = frozenset({"SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "CANCELED", "REMOVED"})
 
 
-def group_arn(group: str) -> str:
+def group_arn(group: str, region: str = "eu-west-1") -> str:
     """Return the ARN of a thing group of the running cloud."""
-    return f"arn:aws:iot:eu-west-1:123456789012:thinggroup/{group}"
+    return f"arn:aws:iot:{region}:123456789012:thinggroup/{group}"
 
 
 class Identity(NamedTuple):
@@ -48,6 +48,7 @@ class Fleet:
     def __init__(self, cloud: running_cloud.RunningCloud, directory: Path, group: str) -> None:
         self.cloud = cloud
         self.group = group
+        self._arn = group_arn(group, cloud.endpoints.region)
         self._directory = directory
         self._iot = cloud.client("iot")
         self._greengrass = cloud.client("greengrassv2")
@@ -56,7 +57,7 @@ class Fleet:
         self._iot.create_policy(
             policyName=f"{group}-devices", policyDocument=json.dumps(devices.OWN_TOPICS)
         )
-        self._iot.attach_policy(policyName=f"{group}-devices", target=group_arn(group))
+        self._iot.attach_policy(policyName=f"{group}-devices", target=self._arn)
 
     def add(self, names: Iterable[str], *, threads: int = 4) -> list[Identity]:
         """Make things with certificates and put them into the group."""
@@ -82,7 +83,7 @@ class Fleet:
     def deploy(self, version: str = "1.0.0", **members: Any) -> dict[str, Any]:
         """Create a deployment for the group; return the answer."""
         answer: dict[str, Any] = self._greengrass.create_deployment(
-            targetArn=group_arn(self.group),
+            targetArn=self._arn,
             components={COMPONENT: {"componentVersion": version}},
             **members,
         )
@@ -100,7 +101,7 @@ class Fleet:
     def core_devices(self) -> dict[str, str]:
         """Return the core devices that have reported, with their status."""
         pages = self._greengrass.get_paginator("list_core_devices").paginate(
-            thingGroupArn=group_arn(self.group), PaginationConfig={"PageSize": 100}
+            thingGroupArn=self._arn, PaginationConfig={"PageSize": 100}
         )
         return {
             each["coreDeviceThingName"]: each["status"]
