@@ -52,8 +52,15 @@ class Result:
 class NucleusProcess:
     """One nucleus root and the process that serves it; it can be killed and started again."""
 
-    def __init__(self, directory: Path, configuration: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        configuration: Mapping[str, Any] | None = None,
+        *,
+        system: Mapping[str, Any] | None = None,
+    ) -> None:
         self.directory = directory
+        self._system = system or {}
         self.root = directory / "root"
         self.paths = paths.Paths(self.root)
         self.release = recipes.Release(directory / "release")
@@ -76,7 +83,7 @@ class NucleusProcess:
             **configuration,
         }
         document = {
-            "system": {"thingName": "press-01", "rootPath": str(self.root)},
+            "system": {"thingName": "press-01", "rootPath": str(self.root), **self._system},
             "services": {"aws.greengrass.Nucleus": {"configuration": nucleus}},
         }
         self.paths.config_file.parent.mkdir(parents=True, exist_ok=True)
