@@ -43,7 +43,7 @@ class Broker:
             context=authority.context(ssl.CERT_REQUIRED),
             broker=self._mosquitto,
         )
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         things.on_change(self._gate.recheck)
 
@@ -66,23 +66,26 @@ class Broker:
         """Return when devices can connect. Raises BrokerError, SettingsError."""
         allow_files(FILES)
         self._mosquitto.start()
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         try:
             socket = self._mosquitto.path("system.sock")
-            self._do(self._gate.start(socket))
+            self._do(self._loop, self._gate.start(socket))
             self._start_bus(socket)
         except BaseException:
             self.stop()
             raise
-        self._loop.call_soon_threadsafe(self._renew)
+        self._loop.call_soon_threadsafe(self._renew, self._loop)
 
     def stop(self) -> None:
         """Disconnect everyone; mosquitto saves what it knows."""
-        if self._thread.is_alive():
+        loop, self._loop = self._loop, None
+        if loop is not None:
             self.bus.stop()
-            self._do(self._gate.stop())
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._do(loop, self._gate.stop())
+            loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
+            loop.close()
         self._mosquitto.stop()
 
     def _start_bus(self, socket: str) -> None:
@@ -90,21 +93,19 @@ class Broker:
         if not self.bus.wait_online(START_TIMEOUT):
             raise errors.BrokerError(f"cannot reach mosquitto: {self._mosquitto.last_words()}")
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(START_TIMEOUT)
+    def _do(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result(START_TIMEOUT)
 
     def _run(self) -> None:
-        try:
+        if self._loop is not None:
             self._loop.run_forever()
-        finally:
-            self._loop.close()
 
-    def _renew(self) -> None:
+    def _renew(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             self._authority.renew()
         except errors.StateError as error:
             _log.error("%s", error)  # the sentence says it all
-        self._loop.call_later(RENEW_EVERY, self._renew)
+        loop.call_later(RENEW_EVERY, self._renew, loop)
 
 
 def allow_files(wanted: int) -> None:

@@ -15,11 +15,13 @@ from paho.mqtt import client as paho
 from paho.mqtt import enums, packettypes, properties, reasoncodes, subscribeoptions
 
 from verge.cloud import ports
+from verge.cloud.broker import sender
 
 KEEP_ALIVE = 30
 FOREVER = 0xFFFFFFFF  # an MQTT 5 session that never expires
 MAX_UNFINISHED = 100
 """Messages that the broker may hand over ahead of the handlers; the rest wait in the broker."""
+STOP_TIMEOUT = 10.0  # for the handler at hand
 RECONNECT_PAUSE = (0.1, 2.0)
 HANDLER_PAUSES = (0.1, 1.0, 5.0)  # a full disk or a locked database may be so no longer
 
@@ -52,6 +54,9 @@ class Bus:
         self._client.reconnect_delay_set(*RECONNECT_PAUSE)  # type: ignore[arg-type]
         self._client.on_connect = self._connected
         self._client.on_message = self._received
+        self._client.on_disconnect = self._disconnected
+        self._client.on_publish = self._acknowledged
+        self._sender = sender.Sender(self._client, MAX_UNFINISHED)
         self._subscriptions: list[_Subscription] = []
         self._callbacks: list[Callable[[], None]] = []
         self._work: queue.SimpleQueue[paho.MQTTMessage | None] = queue.SimpleQueue()
@@ -67,6 +72,7 @@ class Bus:
         self._client.connect_async(
             path, keepalive=KEEP_ALIVE, clean_start=False, properties=lasting
         )
+        self._sender.start()
         self._worker.start()
         self._client.loop_start()
 
@@ -75,7 +81,8 @@ class Bus:
         self._stopping.set()
         self._work.put(None)
         if self._worker.is_alive():
-            self._worker.join()
+            self._worker.join(STOP_TIMEOUT)
+        self._sender.stop()
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -86,8 +93,7 @@ class Bus:
     def publish(self, topic: str, payload: ports.Document | bytes, *, qos: int = 1) -> None:
         """Send; messages keep their order. While the broker is away they wait."""
         content = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
-        # The client drops messages of QoS 0 while it is not connected.
-        self._client.publish(topic, content, qos=qos if self._client.is_connected() else 1)
+        self._sender.send(topic, content, qos)
 
     def subscribe(self, topic_filter: str, handler: ports.Handler) -> None:
         """Hand over every message that matches, at least once, in order."""
@@ -113,8 +119,15 @@ class Bus:
         filters = list(dict.fromkeys(each.topic_filter for each in self._subscriptions))
         if filters:
             client.subscribe(*_wanted(filters))
+        self._sender.connected()
         self._online.set()
         self._work.put(_CONNECTED)
+
+    def _disconnected(self, *_: Any) -> None:
+        self._sender.disconnected()
+
+    def _acknowledged(self, _: paho.Client, __: Any, number: int, *___: Any) -> None:
+        self._sender.acknowledged(number)
 
     def _received(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
         self._work.put(message)

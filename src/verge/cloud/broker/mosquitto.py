@@ -28,7 +28,6 @@ START_TIMEOUT = 10.0
 STOP_TIMEOUT = 10.0  # it saves before it ends
 RESTART_PAUSE = 0.1
 MAX_RESTART_PAUSE = 5.0
-MAX_LOG_BYTES = 1024 * 1024
 SOCKET = "mosquitto.sock"
 DATABASE = "mosquitto.db"
 
@@ -202,11 +201,10 @@ class Mosquitto:
         """Run it to its end; return whether it ever listened."""
         self.generation += 1
         log = self._directory / "mosquitto.log"
-        if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
-            log.replace(log.with_suffix(".log.old"))
         with contextlib.suppress(FileNotFoundError):
-            (self._directory / SOCKET).unlink()
-        with log.open("ab") as output:
+            log.replace(log.with_suffix(".log.old"))
+        (self._directory / SOCKET).unlink(missing_ok=True)
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 [*_with_us(), self._program, "-c", "mosquitto.conf"],
                 cwd=self._directory,
@@ -241,7 +239,8 @@ class Mosquitto:
 
     def _set_database_aside(self, words: str) -> bool:
         """Keep a database that it cannot read under another name; return whether it was that."""
-        if "persistent database" not in words or not self.database.exists():
+        blamed = "database" in words and "Permission denied" not in words
+        if not blamed or not self.database.exists():
             return False
         aside = self.database.with_name(f"{DATABASE}.unreadable")
         self.database.replace(aside)
