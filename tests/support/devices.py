@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from paho.mqtt import client as paho
 from paho.mqtt import enums, packettypes, properties, subscribeoptions
@@ -81,7 +81,7 @@ class Identity(NamedTuple):
         return context
 
 
-def request(key: ec.EllipticCurvePrivateKey, name: str = "device") -> str:
+def request(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, name: str = "device") -> str:
     """Return a certificate signing request in PEM."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = x509.CertificateSigningRequestBuilder().subject_name(subject)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 
@@ -87,6 +86,5 @@ def _release(writer: asyncio.StreamWriter, held: bytes) -> None:
 
 
 async def _drain(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(STALLED):
-            await writer.drain()
+    async with asyncio.timeout(STALLED):
+        await writer.drain()
