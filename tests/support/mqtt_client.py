@@ -39,7 +39,8 @@ class Mqtt:
             flags, keep_alive = b"\x02", KEEP_ALIVE.to_bytes(2, "big")
             header = _text("MQTT") + b"\x05" + flags + keep_alive + b"\x00"
             self._send(_CONNECT << 4, header + _text(client_id))
-            _check_accepted(*await asyncio.wait_for(self._packet(), PATIENCE))
+            async with asyncio.timeout(PATIENCE):
+                _check_accepted(*await self._packet())
         except BaseException:
             self._writer.transport.abort()
             raise
@@ -75,7 +76,8 @@ class Mqtt:
         self._waiting[answer, number] = future
         try:
             self._send(kind, before + number.to_bytes(2, "big") + after)
-            return await asyncio.wait_for(future, PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                return await future
         except TimeoutError as error:
             raise ConnectionError("the broker does not answer") from error
         finally:

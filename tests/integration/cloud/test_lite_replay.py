@@ -136,7 +136,8 @@ class Replay:
         """Wait for the message that was recorded; a withdrawn job may be told of before."""
         topic, recorded = self._renamed(message["topic"]), self._renamed(message["payload"])
         while True:
-            found_topic, found = await asyncio.wait_for(self.received.get(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                found_topic, found = await self.received.get()
             if found_topic == topic and ("execution" in found) == ("execution" in recorded):
                 break
         check_members(recorded, found, topic)

@@ -1,0 +1,19 @@
+"""A fleet in small: what `./inv bench cloud` measures with thousands of devices."""
+
+from __future__ import annotations
+
+from tests.bench import bench_cloud
+from tests.support import devices
+
+DEVICES = 40
+
+
+@devices.needs_mosquitto
+async def test_a_group_deployment_reaches_every_device_once() -> None:
+    """Every device deploys once and reports, and the fleet is listed in pages."""
+    figures = {each.what: each for each in await bench_cloud.measure(DEVICES)}
+    assert figures["devices lost"].value == 0
+    assert figures["devices that deployed twice"].value == 0
+    assert figures["errors that devices met and overcame"].value == 0
+    missed = [each for each in figures.values() if not each.met]
+    assert missed == []
