@@ -18,8 +18,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore import exceptions
+from botocore import model as boto
 from botocore.config import Config
 
+from tests.contract.cloud import coverage
 from tests.support import running_cloud
 from verge.cloud.greengrass import validation
 
@@ -41,6 +43,8 @@ class Account:
         self.local = local
         self.run = uuid.uuid4().hex[:8]
         self.tags = {TAG: self.run}
+        self.exercised: set[tuple[str, str, str]] = set()
+        """Operation, side and path of every member in a call that succeeded."""
         self._made = contextlib.ExitStack()
         self._clients: dict[tuple[str, bool], Any] = {}
         self.region = str(self.client("sts").meta.region_name)
@@ -72,7 +76,8 @@ class Account:
             else self.local.client(service, config=config)
         )
         if service == "greengrassv2":
-            made.meta.events.register("after-call.greengrassv2", _hold_to_model)
+            made.meta.events.register("provide-client-params.greengrassv2", _remember)
+            made.meta.events.register("after-call.greengrassv2", self._check)
         return made
 
     def name(self, kind: str) -> str:
@@ -141,6 +146,23 @@ class Account:
         )
         self._made.callback(self._remove_deployment, answer["deploymentId"])
         return answer
+
+    def _check(
+        self, http_response: Any, parsed: Any, model: Any, context: dict[str, Any], **_: Any
+    ) -> None:
+        """Hold an answer to its model and note which members the call had."""
+        if http_response.status_code >= 300:
+            return
+        answer = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+        for side, shape, value in (
+            ("request", model.input_shape, context.get("given", {})),
+            ("response", model.output_shape, answer),
+        ):
+            if shape is not None:
+                found = coverage.present(shape, value)
+                self.exercised.update((model.name, side, path) for path in found)
+        if model.output_shape is not None:
+            _hold_to_model(model, answer, http_response.content)
 
     def close(self) -> None:
         """Remove everything."""
@@ -224,15 +246,18 @@ def running() -> Iterator[Account]:
         yield account
 
 
-def _hold_to_model(http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
+def _remember(params: Any, context: dict[str, Any], **_: Any) -> None:
+    """Keep what a call was given until its answer comes."""
+    context["given"] = params
+
+
+def _hold_to_model(operation: boto.OperationModel, answer: Any, content: bytes) -> None:
     """Fail where an answer is not what the service model says."""
-    if http_response.status_code >= 300 or model.output_shape is None:
-        return
-    shape = model.output_shape
-    answer = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+    shape = operation.output_shape
+    assert shape is not None
     # The least length of a list or a map binds requests; in an answer "none" is an empty one.
     wrong = [each for each in validation.violations(shape, answer) if each.value not in ([], {})]
-    assert not wrong, f"{model.name} answers {wrong}"
+    assert not wrong, f"{operation.name} answers {wrong}"
     known = {member.serialization.get("name", name) for name, member in shape.members.items()}
-    unknown = set(json.loads(http_response.content or b"{}")) - known
-    assert not unknown, f"{model.name} answers unknown members {unknown}"
+    unknown = set(json.loads(content or b"{}")) - known
+    assert not unknown, f"{operation.name} answers unknown members {unknown}"

@@ -211,6 +211,29 @@ def test_thing_deployment(account: Account, device: Device) -> None:
     assert shown["deploymentStatus"] == "COMPLETED"
 
 
+def test_pages(account: Account, device: Device, tmp_path: Path) -> None:
+    """Devices and their deployments are listed over pages, each once."""
+    other = Device(account, tmp_path)
+    try:
+        for each in (device, other):
+            each.report()
+            each.shown(status="HEALTHY")
+    finally:
+        other.mqtt.close()
+    page = {"PaginationConfig": {"PageSize": 1}}
+    pages = account.greengrass.get_paginator("list_core_devices").paginate(**page)
+    named = [each["coreDeviceThingName"] for found in pages for each in found["coreDevices"]]
+    assert named == sorted(set(named))
+    assert {device.name, other.name} <= set(named)
+    made = [account.deploy(target, {})["deploymentId"] for target in (device.group, device.arn)]
+    accounts.wait_for(device.next_job, "a job")
+    pages = account.greengrass.get_paginator("list_effective_deployments").paginate(
+        coreDeviceThingName=device.name, **page
+    )
+    listed = [each["deploymentId"] for found in pages for each in found["effectiveDeployments"]]
+    assert listed == made[::-1]
+
+
 def test_installed_components(account: Account, device: Device) -> None:
     """What is installed is listed with state, reason and where it came from, over pages."""
     arn = account.arn("greengrass", f"configuration:thinggroup/{device.group_name}:1")

@@ -35,7 +35,7 @@ def fleet(account: Account) -> Fleet:
     return Fleet(thing, group, component)
 
 
-CONFIGURATION = {
+CONFIGURATION: dict[str, Any] = {
     "jobExecutionsRolloutConfig": {
         "maximumPerMinute": 50,
         "exponentialRate": {
@@ -115,6 +115,16 @@ def test_only_groups_have_jobs(account: Account, fleet: Fleet) -> None:
     assert "iotJobArn" not in made
     shown = account.greengrass.get_deployment(deploymentId=made["deploymentId"])
     assert "iotJobId" not in shown
+
+
+def test_rate_by_success(account: Account, fleet: Fleet) -> None:
+    """A rollout may grow with the things that succeeded instead of those that were told."""
+    rate = CONFIGURATION["jobExecutionsRolloutConfig"]["exponentialRate"]
+    slow = {**rate, "rateIncreaseCriteria": {"numberOfSucceededThings": 3}}
+    config = {"jobExecutionsRolloutConfig": {"exponentialRate": slow}}
+    made = account.deploy(fleet.group, fleet.components, iotJobConfiguration=config)
+    shown = account.greengrass.get_deployment(deploymentId=made["deploymentId"])
+    assert shown["iotJobConfiguration"] == config
 
 
 def test_job_exists(account: Account, fleet: Fleet) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import urllib3
 from botocore import xform_name
 
 from tests.contract.cloud import account as accounts
@@ -115,18 +114,23 @@ def test_unknown_names(account: Account, operation: str) -> None:
     assert answer["resourceType"]
 
 
-@accounts.local_only("an account of AWS takes signed requests alone")
+@accounts.local_only("before the service stands a gateway that answers in its own words")
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe", b'{"a":' * 30_000])
 def test_bodies_that_cannot_be_read(account: Account, body: bytes) -> None:
     """A body that is no JSON object is refused as CANNOT_PARSE."""
-    assert account.local is not None
-    with urllib3.PoolManager() as pool:
-        url = f"{account.local.endpoints.api}/greengrass/v2/deployments"
-        answer = pool.request("POST", url, body=body)
-    assert answer.status == 400
-    assert answer.headers["x-amzn-errortype"] == "ValidationException"
-    assert answer.json()["reason"] == "CANNOT_PARSE"
-    assert answer.json()["message"].startswith("cannot read")
+    client = account.unchecked
+
+    def replace(params: dict[str, Any], **_: Any) -> None:
+        params["body"] = body
+
+    client.meta.events.register("before-call.greengrassv2", replace)
+    try:
+        with refused("ValidationException") as caught:
+            client.create_deployment(targetArn=TARGET)
+    finally:
+        client.meta.events.unregister("before-call.greengrassv2", replace)
+    assert caught.value.response["reason"] == "CANNOT_PARSE"
+    assert caught.value.response["Error"]["Message"].startswith("cannot read")
 
 
 @accounts.local_only("other accounts are real there")
