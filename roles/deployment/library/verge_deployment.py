@@ -16,7 +16,8 @@ module: verge_deployment
 short_description: Bring the components of a device to what is wanted
 description:
   - Asks the nucleus on the device for a local deployment and waits for its end.
-  - Components that were asked for before and are not any more are removed.
+  - Components that were asked for before and are not any more are removed. What a cloud deployed
+    to the device's thing groups is left alone.
   - In check mode the nucleus says what it would do.
 options:
   device:
@@ -101,6 +102,9 @@ logs:
   type: dict
 """
 
+LOCAL_GROUP = "LOCAL_DEPLOYMENT"
+"""The group of what local deployments ask for."""
+
 ANSWER_GRACE = 30
 """Seconds beyond the deployment's own limit in which the command must answer."""
 
@@ -145,12 +149,21 @@ def run_nucleus(
 
 
 def find_dropped(listed: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the components that were asked for once and are not wanted any more."""
+    """Return the components that were asked for here once and are not wanted any more.
+
+    What a cloud asks for, by deployments of its groups, is the cloud's to remove.
+    """
     return sorted(
         component["name"]
         for component in listed.get("components", [])
-        if component.get("is_root") and component["name"] not in wanted
+        if component["name"] not in wanted and _is_local_root(component)
     )
+
+
+def _is_local_root(component: Mapping[str, Any]) -> bool:
+    if "groups" in component:
+        return LOCAL_GROUP in component["groups"]
+    return bool(component.get("is_root"))
 
 
 def declared_values(wanted: Mapping[str, Any]) -> dict[str, Any]:

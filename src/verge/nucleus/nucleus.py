@@ -228,7 +228,7 @@ class _Components:
             state=one.state,
             configuration=tree.plain(self._device.configuration.tree_of(name)),
             status_reason=one.machine.reason,
-            is_root=name in self._device.root_names(),
+            groups=self._device.groups_of(name),
         )
 
     def list(self) -> Sequence[host.ComponentDetails]:

@@ -87,6 +87,7 @@ async def test_list_shows_components() -> None:
             "version": "1.0.0",
             "state": "RUNNING",
             "is_root": True,
+            "groups": ["LOCAL_DEPLOYMENT"],
             "status_reason": "",
             "configuration": {},
         }

@@ -100,8 +100,10 @@ def device(tmp_path: Path) -> Device:
     made.command.chmod(stat.S_IRWXU)
     (tmp_path / "recipes").mkdir()
     (tmp_path / "artifacts").mkdir()
-    listed = [("a", True), ("old", True), ("needed", False)]
-    made.answer("list", {"components": [{"name": name, "is_root": root} for name, root in listed]})
+    local, cloud = ["LOCAL_DEPLOYMENT"], ["thinggroup/line"]
+    listed = {"a": local, "old": [*local, *cloud], "needed": [], "of-the-cloud": cloud}
+    components = [{"name": name, "groups": groups} for name, groups in listed.items()]
+    made.answer("list", {"components": components})
     made.answer("deploy", {"changed": True, "status": "SUCCEEDED", "changes": []})
     return made
 
@@ -163,6 +165,12 @@ def test_failed_deployment_leaves_the_record(device: Device) -> None:
     assert device.asked()[-1]["updates"] == {"b": {"RESET": ["/e"]}}
 
 
+def test_what_a_cloud_deployed_is_left_alone(device: Device) -> None:
+    """Components that only a thing group asks for are the cloud's to remove."""
+    device.deploy(components={"a": {}})
+    assert _option(device.asked()[-1]["arguments"], "--remove") == ["old"]
+
+
 def test_nothing_to_change_is_no_change(device: Device) -> None:
     """The nucleus decides what is a change."""
     device.answer("deploy", {"changed": False, "status": "UNCHANGED", "changes": []})
@@ -173,7 +181,8 @@ def test_nothing_to_change_is_no_change(device: Device) -> None:
 
 def test_nothing_wanted_on_an_empty_device_asks_for_no_deployment(device: Device) -> None:
     """Without anything to add or remove there is no deployment."""
-    device.answer("list", {"components": [{"name": "needed", "is_root": False}]})
+    listed = [{"name": "needed", "groups": []}, {"name": "c", "groups": ["thinggroup/line"]}]
+    device.answer("list", {"components": listed})
     assert not device.deploy()["changed"]
     assert [asked["arguments"][0] for asked in device.asked()] == ["list"]
 

@@ -24,6 +24,7 @@ def fetch(nucleus: client.IpcClient) -> list[dict[str, Any]]:
             "version": component["version"],
             "state": component["state"],
             "is_root": component.get("isRoot", False),
+            "groups": component.get("groups", []),
             "status_reason": component.get("statusReason", ""),
             "configuration": component.get("configuration", {}),
         }

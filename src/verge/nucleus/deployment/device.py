@@ -34,9 +34,9 @@ class Device:
             roots=self._roots,
         )
 
-    def root_names(self) -> frozenset[str]:
-        """Return the components that some group asks for."""
-        return frozenset(name for roots in self._roots.values() for name in roots)
+    def groups_of(self, name: str) -> tuple[str, ...]:
+        """Return the groups that ask for a component, sorted."""
+        return tuple(sorted(group for group, names in self._roots.items() if name in names))
 
     def replace(self, wanted: state.DeviceState, also: Callable[[], None]) -> None:
         """Make a state the present one, together with what else has to be written."""

@@ -62,7 +62,9 @@ class ComponentDetails:
     """One of the eight external states (contract 2.1)."""
     configuration: Mapping[str, Any]
     status_reason: str = ""
-    is_root: bool = False
+    groups: tuple[str, ...] = ()
+    """Who asks for it by name: `LOCAL_DEPLOYMENT`, `thing/…`, `thinggroup/…`; none for what others
+    depend on."""
 
 
 @dataclass(frozen=True)

@@ -124,12 +124,13 @@ def _unknown(name: str) -> errors.OperationError:
 
 
 def _details(component: host.ComponentDetails) -> dict[str, Any]:
-    """Return the fields of contract 4.8 and two of our own; clients ignore what they don't know."""
+    """Return the fields of contract 4.8 and three of ours; clients ignore what they don't know."""
     return {
         "componentName": component.name,
         "version": component.version,
         "state": component.state,
         "configuration": component.configuration,
         "statusReason": component.status_reason,
-        "isRoot": component.is_root,
+        "isRoot": bool(component.groups),
+        "groups": component.groups,
     }
