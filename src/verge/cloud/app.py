@@ -22,6 +22,10 @@ from verge.cloud.identity import api, authority
 
 _log = logging.getLogger(__name__)
 
+# What AWS serves without a signature, and moto's own settings. All else that has none is refused,
+# as S3 refuses it.
+_UNSIGNED = ("/latest/", "/moto-api/")
+
 
 class Cloud:
     """The local cloud in one process; listens from its construction, serves from `start`."""
@@ -131,9 +135,7 @@ class Cloud:
         self._ended.close()
 
     def _answer(self, request: Request) -> Response:
-        if _is_s3(request):
-            return self._s3.handle(request)
-        return self._routed(request)
+        return self._s3.handle(request) if _is_s3(request) else self._routed(request)
 
     def _endpoints(self) -> configured.Endpoints:
         settings = self._settings
@@ -154,7 +156,14 @@ def _is_s3(request: Request) -> bool:
     named = operations.scope(request)
     if named is not None:
         return named.service == "s3" and not request.path.startswith("/v20180820/")
-    return "AWSAccessKeyId" in request.args and "Signature" in request.args
+    if "Authorization" in request.headers or "X-Amz-Target" in request.headers:
+        return False
+    if (
+        request.path.startswith(_UNSIGNED)
+        or request.mimetype == "application/x-www-form-urlencoded"
+    ):
+        return False
+    return "Action" not in request.args
 
 
 def write_atomically(path: Path, content: bytes) -> None:

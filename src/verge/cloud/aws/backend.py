@@ -47,9 +47,9 @@ class Backend:
         self._settings = settings
         self._lock = threading.RLock()
         self._changed: dict[str, list[Callable[[], None]]] = {}
-        self._application = werkzeug_app.DomainDispatcherApplication(
-            werkzeug_app.create_backend_app
-        )
+        self._dispatcher = _Dispatcher(werkzeug_app.create_backend_app)
+        # Pages from elsewhere, open in a browser on this machine, are not to read the answers.
+        vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True
         # A certificate's id is the SHA-256 of its DER form, as it is in AWS.
         config.default_user_config["iot"] = {"use_valid_cert": True}
 
@@ -148,8 +148,6 @@ class Backend:
     def _perform(self, entry: journal.Entry) -> Response:
         with self._lock, clock.standing_at(entry.at):
             environ = _environment(entry.method, entry.target, entry.headers, entry.body)
-            self._application.get_application(environ)  # loads the service
-            clock.take_over()
             _internal.mock_random.seed(entry.seed)
             random.seed(entry.seed)  # some services of moto use the standard library's
             return self._run(Request(environ))
@@ -159,7 +157,9 @@ class Backend:
         if self._settings.account != MOTO_ACCOUNT:
             environ.setdefault("HTTP_X_MOTO_ACCOUNT_ID", self._settings.account)
         try:
-            return Response.from_app(self._application, environ, buffered=True)
+            service = self._dispatcher.get_application(environ)  # loads it
+            clock.take_over()
+            return Response.from_app(service, environ, buffered=True)
         except NotImplementedError:
             return operations.not_implemented(request)
 
@@ -167,6 +167,19 @@ class Backend:
         named = operations.scope(request)
         for changed in self._changed.get(named.service if named else "", ()):
             changed()
+
+
+class _Dispatcher(werkzeug_app.DomainDispatcherApplication):
+    """moto's own, which reads its directory of services several times for each request."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        super().__init__(make)
+        self._by_host: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        if host not in self._by_host:
+            self._by_host[host] = super().get_backend_for_host(host)
+        return self._by_host[host]
 
 
 def _authorization(region: str, service: str) -> str:

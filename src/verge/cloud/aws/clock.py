@@ -18,6 +18,7 @@ from typing import Any
 
 _stopped = threading.local()
 _seen: set[str] = set()
+_count = 0
 
 
 @contextlib.contextmanager
@@ -32,6 +33,10 @@ def standing_at(at: float) -> Iterator[None]:
 
 def take_over() -> None:
     """Exchange the clocks of the modules of moto that have been loaded since the last call."""
+    global _count  # a request that loads nothing new should cost nothing
+    if len(sys.modules) == _count:
+        return
+    _count = len(sys.modules)
     for name in [name for name in sys.modules.keys() - _seen if name.startswith("moto.")]:
         _seen.add(name)
         members = vars(sys.modules[name])

@@ -15,12 +15,12 @@ from verge.cloud import database
 from verge.cloud.objects import (
     blobs,
     call,
-    checksums,
     conditions,
     documents,
     faults,
     listing,
     store,
+    writing,
 )
 
 _OWNER = {"ID": "0" * 64, "DisplayName": "verge"}
@@ -53,7 +53,7 @@ class Reading:
             try:
                 conditions.check_read(request, stored)
             except conditions.UnmodifiedError:
-                return Response(status=304, headers=self._headers(request, stored))
+                return Response(status=304, headers=_headers(request, stored))
             chosen = self._chosen(request, stored)
             opened.pop_all()
         return self._content(request, stored, source, chosen)
@@ -202,7 +202,9 @@ class Reading:
         chosen: conditions.Range | None,
     ) -> Response:
         start, end = chosen or conditions.Range(0, stored.size)
-        headers = self._headers(request, stored)
+        headers = _headers(request, stored)
+        if chosen is None and request.header("x-amz-checksum-mode") == "ENABLED":
+            headers |= writing.sum_headers(stored.attributes)  # they are those of the whole object
         headers["Content-Length"] = str(end - start)
         if chosen is not None and stored.size:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
@@ -220,25 +222,22 @@ class Reading:
         response.call_on_close(source.close)
         return response
 
-    def _headers(self, request: call.Call, stored: store.Object) -> dict[str, str]:
-        attributes = stored.attributes
-        headers = {"content-type": "binary/octet-stream", **attributes.headers}
-        headers |= {f"x-amz-meta-{name}": value for name, value in attributes.metadata.items()}
-        headers |= {
-            "ETag": f'"{stored.etag}"',
-            "Last-Modified": http.http_date(stored.modified),
-            "Accept-Ranges": "bytes",
-        }
-        if stored.tags:
-            headers["x-amz-tagging-count"] = str(len(stored.tags))
-        wanted = request.header("x-amz-checksum-mode") == "ENABLED"
-        if wanted and attributes.algorithm and attributes.checksum:
-            headers[checksums.PREFIX + attributes.algorithm.lower()] = attributes.checksum
-            headers["x-amz-checksum-type"] = attributes.checksum_type
-        for name, value in request.args.items():
-            if name.startswith(_OVERRIDES):
-                headers[name.removeprefix(_OVERRIDES)] = value
-        return headers
+
+def _headers(request: call.Call, stored: store.Object) -> dict[str, str]:
+    attributes = stored.attributes
+    headers = {"content-type": "binary/octet-stream", **attributes.headers}
+    headers |= {f"x-amz-meta-{name}": value for name, value in attributes.metadata.items()}
+    headers |= {
+        "ETag": f'"{stored.etag}"',
+        "Last-Modified": http.http_date(stored.modified),
+        "Accept-Ranges": "bytes",
+    }
+    if stored.tags:
+        headers["x-amz-tagging-count"] = str(len(stored.tags))
+    for name, value in request.args.items():
+        if name.startswith(_OVERRIDES):
+            headers[name.removeprefix(_OVERRIDES)] = value
+    return headers
 
 
 def _blocks(source: BinaryIO, start: int, end: int) -> Iterator[bytes]:
