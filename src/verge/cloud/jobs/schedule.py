@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from verge.cloud import ports
 from verge.cloud.jobs import changes, rollout, service, states, store, targets
 
@@ -33,7 +31,7 @@ class Schedule:
     def roll_out(self, job_id: str | None = None) -> float | None:
         """Tell as many waiting things of their job as its rate allows now."""
         active = self._store.jobs(active=True)
-        times = [self._roll_out(job.id) for job in active if job_id in (None, job.id)]
+        times = [self._roll_out(job) for job in active if job_id in (None, job.id)]
         return min((time for time in times if time is not None), default=None)
 
     def expire(self) -> float | None:
@@ -50,38 +48,32 @@ class Schedule:
         return following
 
     def _follow(self, job: store.Job, members: Sequence[str]) -> None:
+        known, belonging = self._store.members(job.id), set(members)
+        joined, left = [each for each in members if each not in known], known - belonging
+        if not joined and not left:
+            return
+        deleted = {each for each in left if not self._things.exists(each)}
         with self._service.changing() as found:
             if not self._active(job.id):
                 return
-            latest = {each.thing: each for each in self._store.executions_of_job(job.id)}
-            waiting = set(self._store.waiting(job.id))
-            belonging = set(members)
-            joined = [each for each in members if self._joins(found, latest.get(each))]
-            self._store.wait(job.id, [each for each in joined if each not in waiting])
-            self._store.forget_waiting(job.id, waiting - belonging)
-            for thing, execution in latest.items():
-                if thing not in belonging and execution.member:
-                    self._leave(found, execution)
-            found.wakes = bool(joined)
+            self._store.change_members(job.id, joined, left)
+            self._store.forget_waiting(job.id, left)
+            for thing in left:
+                self._leave(found, job.id, thing, deleted=thing in deleted)
+            self._store.wait(job.id, [each for each in joined if not self._at_it(job.id, each)])
 
-    def _joins(self, found: changes.Changes, execution: store.Execution | None) -> bool:
-        """Whether a member is to be told; one that is back at the job it never ended is not."""
-        if execution is None:
-            return True
-        if execution.member:
-            return False
-        if execution.status in states.TERMINAL:
-            return True
-        found.save(msgspec.structs.replace(execution, member=True))
-        return False
+    def _at_it(self, job_id: str, thing: str) -> bool:
+        """Whether a thing that is back is still at the job that it began before it left."""
+        execution = self._store.execution(job_id, thing)
+        return execution is not None and execution.status == states.IN_PROGRESS
 
-    def _leave(self, found: changes.Changes, execution: store.Execution) -> None:
-        left = msgspec.structs.replace(execution, member=False)
-        if execution.status == states.QUEUED:
-            self._service.end(found, left, states.REMOVED)
-        else:
-            found.touch(left.thing, left.namespace)
-            self._store.save_execution(left)
+    def _leave(self, found: changes.Changes, job_id: str, thing: str, *, deleted: bool) -> None:
+        """Take back what a thing has not begun; what it has may end, if there is a thing."""
+        execution = self._store.execution(job_id, thing)
+        if execution is None or execution.status in states.TERMINAL:
+            return
+        if deleted or execution.status == states.QUEUED:
+            self._service.end(found, execution, states.REMOVED)
 
     def _forget_deleted(self, job: store.Job) -> None:
         things = {each.thing for each in self._store.pending_of_job(job.id)}
@@ -94,20 +86,22 @@ class Schedule:
             for execution in self._store.pending_of_job(job.id):
                 if execution.thing in gone:
                     self._service.end(found, execution, states.REMOVED)
+            if current := self._active(job.id):
+                self._service.complete(current)
 
-    def _roll_out(self, job_id: str) -> float | None:
+    def _roll_out(self, job: store.Job) -> float | None:
+        if not self._store.waiting(job.id, 1):
+            return None
         with self._service.changing() as found:
-            job = self._active(job_id)
-            if job is None or not self._store.waiting(job_id, 1):
-                if job is not None:
-                    self._service.complete(job, self._store.counts(job_id))
+            current = self._active(job.id)
+            if current is None:
                 return None
-            number, following = self._allowed(job)
-            chosen = self._store.waiting(job_id, number)
-            self._queue(found, job, chosen)
-            if not self._store.waiting(job_id, 1):
+            number, following = self._allowed(current)
+            chosen = self._store.waiting(job.id, number)
+            self._queue(found, current, chosen)
+            if not self._store.waiting(job.id, 1):
                 return None
-            return self._allowed(job)[1] if chosen else following
+            return self._allowed(current)[1] if chosen else following
 
     def _allowed(self, job: store.Job) -> tuple[int | None, float]:
         # What was told within the last minute raises the rate of the next one.

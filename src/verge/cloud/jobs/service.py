@@ -77,7 +77,9 @@ class Service:
             if self.store.job(job.id):
                 raise errors.JobError(errors.EXISTS, f"cannot create job {job.id}: it exists")
             self.store.add_job(job, document)
+            self.store.change_members(job.id, members, ())
             self.store.wait(job.id, members)
+            self.complete(job)
             found.wakes = True
 
     def job(self, job_id: str) -> store.Job:
@@ -268,18 +270,16 @@ class Service:
         job = self.job(execution.job_id)
         if job.status != states.IN_PROGRESS:
             return
-        counts = self.store.counts(job.id)
-        if reason := criteria.met(job.abort, counts):
+        if job.abort and (reason := criteria.met(job.abort, self.store.counts(job.id))):
             self._stop(found, job, "ABORT_CRITERIA_MET", reason)
             return
-        self.complete(job, counts)
+        self.complete(job)
         # Devices that succeed can raise the rate at which the rest is told.
         found.wakes = found.wakes or bool(job.rollout)
 
-    def complete(self, job: store.Job, counts: Mapping[str, int]) -> None:
+    def complete(self, job: store.Job) -> None:
         """End a snapshot job of which every execution has ended; a continuous job never ends."""
-        pending = any(counts.get(status) for status in states.PENDING)
-        if job.continuous or pending or self.store.waiting(job.id, 1):
+        if job.continuous or not self.store.has_ended(job.id):
             return
         job.status = states.COMPLETED
         job.updated_at = job.completed_at = self.clock()

@@ -25,6 +25,11 @@ CREATE TABLE IF NOT EXISTS jobs_document (
     job_id TEXT PRIMARY KEY REFERENCES jobs_job ON DELETE CASCADE,
     document TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS jobs_member (
+    job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
+    thing TEXT NOT NULL,
+    PRIMARY KEY (job_id, thing)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs_waiting (
     job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
     thing TEXT NOT NULL,
@@ -43,7 +48,6 @@ CREATE TABLE IF NOT EXISTS jobs_execution (
     deadline REAL,
     step_deadline REAL,
     forced INTEGER NOT NULL DEFAULT 0,
-    member INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (job_id, thing, number)
 );
 CREATE INDEX IF NOT EXISTS jobs_execution_thing ON jobs_execution (thing, status);
@@ -92,8 +96,6 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None
     step_deadline: float | None
     forced: bool
-    member: bool
-    """Whether the thing still belongs to the targets of the job."""
 
     @property
     def expires_at(self) -> float | None:
@@ -133,7 +135,6 @@ def _execution(row: database.Row) -> Execution:
     values = dict(row)
     values["details"] = json.loads(values["details"])
     values["forced"] = bool(values["forced"])
-    values["member"] = bool(values["member"])
     return Execution(**values)
 
 
@@ -186,6 +187,21 @@ class Store:
         row = self._database.one(query, (job_id,))
         return "" if row is None else str(row["document"])
 
+    def members(self, job_id: str) -> set[str]:
+        """Return the things that the targets of a continuous job stood for when last asked."""
+        rows = self._database.all("SELECT thing FROM jobs_member WHERE job_id = ?", (job_id,))
+        return {row["thing"] for row in rows}
+
+    def change_members(self, job_id: str, joined: Iterable[str], left: Iterable[str]) -> None:
+        """Remember who joined and who left since."""
+        self._database.executemany(
+            "INSERT OR IGNORE INTO jobs_member VALUES (?, ?)", [(job_id, each) for each in joined]
+        )
+        self._database.executemany(
+            "DELETE FROM jobs_member WHERE job_id = ? AND thing = ?",
+            [(job_id, each) for each in left],
+        )
+
     def wait(self, job_id: str, things: Iterable[str]) -> None:
         """Remember things that are still to be told of the job."""
         self._database.executemany(
@@ -219,7 +235,7 @@ class Store:
         """Keep what has changed of an execution."""
         self._database.execute(
             "UPDATE jobs_execution SET status = ?, details = ?, started_at = ?, updated_at = ?, "
-            "version = ?, deadline = ?, step_deadline = ?, forced = ?, member = ? "
+            "version = ?, deadline = ?, step_deadline = ?, forced = ? "
             "WHERE job_id = ? AND thing = ? AND number = ?",
             (
                 execution.status,
@@ -230,7 +246,6 @@ class Store:
                 execution.deadline,
                 execution.step_deadline,
                 execution.forced,
-                execution.member,
                 execution.job_id,
                 execution.thing,
                 execution.number,
@@ -281,6 +296,16 @@ class Store:
             _SELECT + "WHERE e.job_id = ? AND e.status IN ('QUEUED', 'IN_PROGRESS')", (job_id,)
         )
         return [_execution(row) for row in rows]
+
+    def has_ended(self, job_id: str) -> bool:
+        """Whether no thing waits for a job or is still to end it."""
+        row = self._database.one(
+            "SELECT EXISTS (SELECT 1 FROM jobs_waiting WHERE job_id = ?1) OR EXISTS ("
+            "SELECT 1 FROM jobs_execution WHERE job_id = ?1 "
+            "AND status IN ('QUEUED', 'IN_PROGRESS')) AS goes_on",
+            (job_id,),
+        )
+        return row is not None and not row["goes_on"]
 
     def all_pending(self) -> list[tuple[str, str]]:
         """Return the things that have something to do, each with the namespace of it."""

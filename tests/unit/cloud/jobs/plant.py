@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import cloud_doubles as doubles
+from tests.support import cloud_http
 from verge.cloud import database, jobs, ports, settings
 
 START = 1_700_000_000.25
@@ -76,6 +77,13 @@ class Plant:
         """Report on a job as a device."""
         rest = f"{job_id}/namespace-{NAMESPACE}/update"
         return self.ask(thing, rest, {"status": status, **members})
+
+    def delete_execution(self, thing: str, job_id: str = "job") -> None:
+        """Delete the first execution of a job on a thing, as a tool does."""
+        with cloud_http.serving(self.engine.routes()) as url:
+            cloud_http.client("iot", url).delete_job_execution(
+                jobId=job_id, thingName=thing, executionNumber=1
+            )
 
     def statuses(self, job_id: str = "job") -> dict[str, str]:
         """Return thing → status."""

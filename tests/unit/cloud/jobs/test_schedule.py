@@ -103,6 +103,36 @@ def test_a_deleted_thing_is_removed(line: plant.Plant) -> None:
     assert line.engine.status("job") == "COMPLETED"
 
 
+def test_a_deleted_thing_ends_what_it_began(line: plant.Plant) -> None:
+    """A thing that no longer exists cannot end what it began, so that ends with it."""
+    line.create()
+    line.report("press-1", "IN_PROGRESS")
+    line.things.delete("press-1")
+    line.look()
+    assert line.statuses()["press-1"] == "REMOVED"
+
+
+def test_a_snapshot_ends_with_the_last_thing_that_waits(line: plant.Plant) -> None:
+    """Things that are deleted before their turn are not waited for."""
+    line.create(continuous=False, rollout={"maximumPerMinute": 1})
+    (first,) = line.statuses()
+    line.report(first, "SUCCEEDED")
+    for thing in {"press-1", "press-2", "press-3"} - {first}:
+        line.things.delete(thing)
+    line.look()
+    assert line.engine.status("job") == "COMPLETED"
+
+
+def test_an_execution_that_was_deleted_stays_away(line: plant.Plant) -> None:
+    """Deleting an execution does not bring the job back to a thing that had it."""
+    line.create()
+    line.report("press-1", "SUCCEEDED")
+    line.delete_execution("press-1")
+    line.things.add("line", "press-4")
+    line.look()
+    assert sorted(line.statuses()) == ["press-2", "press-3", "press-4"]
+
+
 def test_changes_while_the_cloud_was_down_count(line: plant.Plant) -> None:
     """A start looks at the registry once, whatever it missed."""
     line.create()
