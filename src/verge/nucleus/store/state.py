@@ -40,10 +40,6 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     roots: Mapping[str, Mapping[str, str]] = {}
     """Group → component → exact version."""
 
-    def root_names(self) -> frozenset[str]:
-        """Return the names of all components that some group asks for."""
-        return frozenset(name for group in self.roots.values() for name in group)
-
 
 class _Document(msgspec.Struct):
     components: list[Installed]
