@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import resource
 import statistics
 import struct
-import subprocess
-import sys
 import threading
 import time
 import zlib
@@ -19,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from tests.contract.ipc import conftest, raw, sdk
-from tests.support import ipc_host
+from tests.support import ipc_host, ipc_process
 from verge.nucleus.ipc import framing, limits
 
 if TYPE_CHECKING:
@@ -197,44 +193,40 @@ def _prelude_of(total: int) -> bytes:
 
 def test_long_messages_leave_the_process_small(tmp_path: Path) -> None:
     """The memory that messages of 20 MiB take is given back."""
-    script = (
-        "import asyncio, pathlib, sys\n"
-        "from tests.support import ipc_host\n"
-        "from verge.nucleus.ipc import server\n"
-        "nucleus = ipc_host.MemoryHost()\n"
-        f"nucleus.install({BAD!r}, ipc_host.pubsub_policy('*'))\n"
-        "async def main():\n"
-        "    async with server.serve(nucleus, pathlib.Path(sys.argv[1])):\n"
-        "        print('ready', flush=True)\n"
-        "        await asyncio.Event().wait()\n"
-        "asyncio.run(main())\n"
-    )
     path = tmp_path / "s"
-    command = [sys.executable, "-c", script, str(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            before = _resident(process.pid)
-            message = {"jsonMessage": {"message": "x" * (20 * limits.MIB)}}
-            with raw.RawClient(path) as client:
-                client.shake_hands(BAD_TOKEN)
-                client.call(1, "SubscribeToTopic", SUBSCRIBE)
-                for number in (2, 3):
-                    fields = {"topic": "flood", "publishMessage": message}
-                    shape, _ = client.call(number, "PublishToTopic", fields)
-                    assert shape == "PublishToTopicResponse"
-                    assert len(client.receive().payload) > 20 * limits.MIB
-            assert _resident(process.pid) - before < 10 * limits.MIB
-        finally:
-            process.kill()
+    with ipc_process.serving(path, BAD) as process:
+        before = ipc_process.resident(process.pid)
+        message = {"jsonMessage": {"message": "x" * (20 * limits.MIB)}}
+        with raw.RawClient(path) as client:
+            client.shake_hands(BAD_TOKEN)
+            client.call(1, "SubscribeToTopic", SUBSCRIBE)
+            for number in (2, 3):
+                fields = {"topic": "flood", "publishMessage": message}
+                shape, _ = client.call(number, "PublishToTopic", fields)
+                assert shape == "PublishToTopicResponse"
+                assert len(client.receive().payload) > 20 * limits.MIB
+        assert ipc_process.resident(process.pid) - before < 10 * limits.MIB
 
 
-def _resident(pid: int) -> int:
-    """Return the resident memory of a process in bytes."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def test_long_messages_are_followed_by_a_rest(nucleus: ipc_host.MemoryHost, tmp_path: Path) -> None:
+    """Who sends long messages is served no faster than the limit says; others are meanwhile."""
+    most = limits.Limits(long_bytes_per_second=4 * limits.MIB)
+    frame = raw.request_frame(1, "PublishToTopic", bytes(limits.MIB))
+    with (
+        ipc_host.running_server(nucleus, tmp_path / "s", most) as running,
+        raw.RawClient(running.path) as client,
+        raw.RawClient(running.path) as sibling,
+        Bystander(running.path) as bystander,
+    ):
+        client.shake_hands(BAD_TOKEN)
+        sibling.shake_hands(BAD_TOKEN)
+        client.send(frame)
+        start = time.monotonic()
+        assert raw.shape(client.receive()) == "ServiceError"
+        latencies = bystander.latencies(5)
+        assert sibling.call(1, "GetConfiguration")[0] == "GetConfigurationResponse"
+        assert time.monotonic() - start >= 0.24
+        assert sum(latencies) < 0.24
 
 
 def test_slow_reader_loses_events_only_of_its_own(
