@@ -219,14 +219,20 @@ def configuration(
     }
 
 
+def _short_directory() -> Path:
+    """Return a directory below which a Unix socket's path stays short enough."""
+    directory = Path(tempfile.mkdtemp(prefix="vc"))
+    directory.chmod(0o755)
+    return directory
+
+
 @contextlib.asynccontextmanager
 async def device(
     site: Site, thing: str, *, start: bool = True, more: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Device]:
     """Run a nucleus as a thing of the site; `more` is added to its configuration."""
     endpoints = site.cloud.endpoints
-    directory = Path(tempfile.mkdtemp(prefix="vc"))
-    directory.chmod(0o755)
+    directory = _short_directory()
     async with (
         broken_network.stretch(endpoints.mqtt_port) as mqtt,
         broken_network.stretch(endpoints.device_port) as https,

@@ -84,7 +84,7 @@ class Remote:
                 "CURRENT_PLATFORM_NOT_SUPPORTED",
                 "COMPONENT_RECIPE_ERROR",
             ) from error
-        if error.status == 404:
+        if error.status in {404, 409}:  # nothing fits, or nothing ever can
             log.warning("No version in the cloud", component=component, reason=error.text)
             return
         if error.status == 403:
