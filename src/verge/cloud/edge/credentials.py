@@ -14,24 +14,27 @@ from verge.cloud.edge import guard
 from verge.cloud.http import answers, routing
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS edge_certificate (
+CREATE TABLE IF NOT EXISTS edge_credentials (
     access_key_id TEXT PRIMARY KEY,
     certificate BLOB NOT NULL,
+    role_alias TEXT NOT NULL,
     expires REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS edge_certificate_expires ON edge_certificate (expires);
+CREATE INDEX IF NOT EXISTS edge_credentials_expires ON edge_credentials (expires);
 """
 LIFETIME = 3600
 """Seconds, as IoT Core's default for role aliases."""
+ACTION = "iot:AssumeRoleWithCertificate"
 MARGIN = 3600.0  # seconds for which ended credentials are remembered, so that clocks may differ
 
 _CREDENTIAL = re.compile(r"Credential=([A-Z0-9]+)/")
 
 
 class Credentials:
-    """Hands out credentials, and remembers by which certificate.
+    """Hands out credentials, and remembers for which certificate.
 
-    Unlike AWS, credentials end with their certificate: a device that was cut off keeps nothing.
+    Unlike AWS, credentials end when the certificate could not get them any more: a device that was
+    cut off keeps nothing.
     """
 
     def __init__(
@@ -54,16 +57,20 @@ class Credentials:
         return (routing.Route.of("GET", "/role-aliases/{alias}/credentials", self._issue),)
 
     def ended(self, request: Request) -> bool:
-        """Whether a request to S3 uses credentials whose certificate stands for nobody now."""
+        """Whether a request to S3 uses credentials that its device could not get any more."""
         named = {request.args.get("X-Amz-Credential", "").partition("/")[0]}
         named.update(_CREDENTIAL.findall(request.headers.get("Authorization", "")))
         return any(self._ended(key) for key in named)
 
     def _ended(self, access_key_id: str) -> bool:
         row = self._database.one(
-            "SELECT certificate FROM edge_certificate WHERE access_key_id = ?", (access_key_id,)
+            "SELECT certificate, role_alias FROM edge_credentials WHERE access_key_id = ?",
+            (access_key_id,),
         )
-        return row is not None and self._things.authenticate(row["certificate"]) is None
+        if row is None:
+            return False
+        device = self._things.authenticate(row["certificate"])
+        return device is None or not self._guard.allows(device, ACTION, row["role_alias"])
 
     def _issue(self, request: Request, values: Mapping[str, str]) -> Response:
         device = self._guard.device(request)
@@ -72,7 +79,7 @@ class Credentials:
         )
         alias = values["alias"]
         resource = self._guard.arn("iot", f"rolealias/{alias}")
-        self._guard.require(device, "iot:AssumeRoleWithCertificate", resource)
+        self._guard.require(device, ACTION, resource)
         role = self._things.role_of_alias(alias)
         if role is None:
             raise guard.RefusalError(
@@ -81,7 +88,7 @@ class Credentials:
                 f"cannot find the role alias {alias}; create it with `aws iot create-role-alias`",
             )
         session = self._sessions.issue(role=role, thing=device.thing, seconds=self._lifetime)
-        self._remember(session, request.environ["verge.peer_certificate"])
+        self._remember(session, request.environ["verge.peer_certificate"], resource)
         ends = dt.datetime.fromtimestamp(session.expires, dt.UTC)
         return answers.document(
             {
@@ -94,13 +101,13 @@ class Credentials:
             }
         )
 
-    def _remember(self, session: ports.Session, certificate: bytes) -> None:
+    def _remember(self, session: ports.Session, certificate: bytes, alias: str) -> None:
         began = session.expires - self._lifetime
         with self._database.transaction():
             self._database.execute(
-                "DELETE FROM edge_certificate WHERE expires < ?", (began - MARGIN,)
+                "DELETE FROM edge_credentials WHERE expires < ?", (began - MARGIN,)
             )
             self._database.execute(
-                "INSERT INTO edge_certificate VALUES (?, ?, ?)",
-                (session.access_key_id, certificate, session.expires),
+                "INSERT INTO edge_credentials VALUES (?, ?, ?, ?)",
+                (session.access_key_id, certificate, alias, session.expires),
             )

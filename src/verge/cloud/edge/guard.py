@@ -44,15 +44,18 @@ class Guard:
         if thing != device.thing:
             raise denied(f"cannot serve {device.thing} what belongs to {thing}")
 
-    def require(self, device: ports.Device, action: str, *resources: str) -> None:
-        """Raise RefusalError unless policies of the device allow the action on all resources."""
+    def require(self, device: ports.Device, action: str, resource: str) -> None:
+        """Raise RefusalError unless policies of the device allow the action on the resource."""
+        if not self.allows(device, action, resource):
+            raise denied(
+                f"cannot serve {device.thing}: no policy of its certificate allows {action} on "
+                f"{resource}"
+            )
+
+    def allows(self, device: ports.Device, action: str, resource: str) -> bool:
+        """Whether policies of the device allow the action on the resource (ARN)."""
         rules = policies.Rules(self._things.policies_of(device), policies.variables(device))
-        for resource in resources:
-            if not rules.allow(action, resource):
-                raise denied(
-                    f"cannot serve {device.thing}: no policy of its certificate allows {action} "
-                    f"on {resource}"
-                )
+        return rules.allow(action, resource)
 
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a resource of this account."""

@@ -19,7 +19,7 @@ SCHEMA = credentials.SCHEMA
 _OURS = ("/greengrass/", "/role-aliases/")
 _ENDED = """<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>ExpiredToken</Code><Message>The provided token has expired: the certificate it was \
-given for does not stand for a device any more.</Message></Error>"""
+given for could not get it any more.</Message></Error>"""
 
 
 class Listeners:
