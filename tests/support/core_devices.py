@@ -209,17 +209,8 @@ class CoreDevice:
         )
         self.connected.set()
         await mqtt.publish(f"{jobs}/$next/{NAMESPACE}/get", {"clientToken": "next"})
-        lost = asyncio.create_task(mqtt.lost.wait())
-        try:
-            while not lost.done():
-                following = asyncio.create_task(self._executions.get())
-                await asyncio.wait({lost, following}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
-                    return
-                await self._take(mqtt, following.result())
-        finally:
-            lost.cancel()
+        while True:
+            await self._take(mqtt, await mqtt.unless_lost(self._executions.get()))
 
     def _received(self, topic: str, payload: Any) -> None:
         if topic.endswith(("/update/accepted", "/update/rejected")):
@@ -247,14 +238,7 @@ class CoreDevice:
             f"$aws/things/{self.thing}/jobs/{job_id}/{NAMESPACE}/update",
             {"status": status, "clientToken": token},
         )
-        lost = asyncio.create_task(mqtt.lost.wait())
-        try:
-            await asyncio.wait({future, lost}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            lost.cancel()
-        if not future.done():
-            raise ConnectionError("lost while waiting for an answer")
-        kind, payload = future.result()
+        kind, payload = await mqtt.unless_lost(future)
         if kind == "rejected":
             self.errors.append(f"{job_id} {status}: {payload}")
         return bool(kind == "accepted")

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 PATIENCE = 60.0
 KEEP_ALIVE = 60
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _PING = 1, 2, 3, 4, 8, 9, 12
 
+_T = TypeVar("_T")
 Received = Callable[[str, Any], None]
 """Called with topic and payload, JSON if it is that."""
 
@@ -59,6 +60,19 @@ class Mqtt:
         answer = await self._ask(_PUBLISH << 4 | 2, _PUBACK, _text(topic), b"\x00" + content)
         if len(answer) > 2 and answer[2] >= 0x80:
             raise ConnectionError(f"cannot publish to {topic}: {answer.hex()}")
+
+    async def unless_lost(self, awaited: Awaitable[_T]) -> _T:
+        """Wait for something as long as there is a connection."""
+        wanted = asyncio.ensure_future(awaited)
+        lost = asyncio.ensure_future(self.lost.wait())
+        try:
+            await asyncio.wait({wanted, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not wanted.done():
+                raise ConnectionError("the connection is lost")
+            return wanted.result()
+        finally:
+            wanted.cancel()
+            lost.cancel()
 
     async def close(self) -> None:
         """Cut the connection, as power loss does."""

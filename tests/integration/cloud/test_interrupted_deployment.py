@@ -43,12 +43,9 @@ class Site:
 
     def kill_broker(self) -> None:
         """SIGKILL mosquitto; the cloud starts another one."""
-        for child in children(self.cloud.process.pid):
-            if Path(f"/proc/{child}/comm").read_text().strip() == "mosquitto":
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-                    return
-        raise AssertionError("the cloud runs no mosquitto")
+        pid = running_cloud.wait_for(lambda: mosquitto(self.cloud.process.pid), "mosquitto runs")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def deploy(self, token: str) -> str:
         """Create the deployment, again as often as the cloud dies meanwhile; return its job."""
@@ -64,13 +61,14 @@ class Site:
         return job
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
+def mosquitto(cloud: int) -> int | None:
+    """Return the broker that a cloud runs."""
+    for task in Path(f"/proc/{cloud}/task").iterdir():
         with contextlib.suppress(OSError):
-            found += [int(word) for word in (task / "children").read_text().split()]
-    return found
+            for child in (task / "children").read_text().split():
+                if Path(f"/proc/{child}/comm").read_text() == "mosquitto\n":
+                    return int(child)
+    return None
 
 
 @pytest.fixture(scope="module")
