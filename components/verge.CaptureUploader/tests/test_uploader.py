@@ -1,0 +1,214 @@
+"""The uploader at work, with real HTTP to an S3 and a network that can be cut."""
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import captures
+import pytest
+from capture_uploader import service, spool, upload
+
+KILLS = int(os.environ.get("VERGE_UPLOADER_KILLS", "5"))
+SOURCE = Path(service.__file__).parents[1]
+
+
+class MemoryLink:
+    """The nucleus: hands over results when the test wants."""
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+        self.received: Callable[[Any], None] = lambda _: None
+        self.changed: Callable[[], None] = lambda: None
+
+    def read_configuration(self) -> dict[str, Any]:
+        return self.configuration
+
+    def watch_configuration(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+
+    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+        pass
+
+    def subscribe(self, topic: str, received: Callable[[Any], None]) -> Any:
+        self.received = received
+        return contextlib.closing(self)
+
+    def close(self) -> None:
+        pass
+
+    def report_running(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def running(place: captures.Place) -> Iterator[MemoryLink]:
+    link, inbox = MemoryLink(place.configuration), service.Inbox()
+    kept = spool.Spool(place.work)
+    worker = service.Service(link, inbox, kept, upload.make_client)
+    worker.start()
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield link
+    finally:
+        inbox.put_stop(0, "the test is over")
+        thread.join(30)
+        worker._uploader._thread.join(30)
+        kept.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "FIRST_DELAY", 0.05)
+    monkeypatch.setattr(upload, "LONGEST_DELAY", 0.2)
+
+
+def test_a_picture_and_its_result_lie_side_by_side(place: captures.Place) -> None:
+    """What was unsure is in S3 under device, day and time, its result beside it; others are not."""
+    with running(place) as link:
+        unsure = place.analyse("unsure", 0.3)
+        for document in (unsure, place.analyse("sure", 0.9), {"schema": "verge.rejection/1"}):
+            link.received(document)
+        link.received(unsure)
+        captures.wait_until(lambda: place.uploaded() == {"unsure"})
+    stem = "captures/press-01/2026-11-21/2026-11-21T101502345Z-unsure"
+    assert place.keys() == [f"{stem}.jpg", f"{stem}.json"]
+    assert place.content(f"{stem}.jpg") == Path(unsure["picture"]["path"]).read_bytes()
+    assert json.loads(place.content(f"{stem}.json")) == unsure
+    assert list((place.work / "spool").iterdir()) == []
+
+
+def test_catches_up_on_what_it_missed(place: captures.Place) -> None:
+    """Results from while it was down are looked at when it starts, each once."""
+    place.analyse("early", None)
+    with running(place):
+        captures.wait_until(lambda: place.uploaded() == {"early"})
+    place.analyse("between", 0.1)
+    with running(place):
+        captures.wait_until(lambda: place.uploaded() == {"early", "between"})
+
+
+def test_waits_for_the_network_and_for_a_bucket(
+    place: captures.Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a network or a bucket captures wait, in their order, and that is said once."""
+    caplog.set_level("INFO")
+    place.network.cut()
+    place.configuration["bucket"] = ""
+    with running(place) as link:
+        for number in range(5):
+            link.received(place.analyse(str(number), 0.2))
+        captures.wait_until(lambda: "no bucket is configured" in caplog.text)
+        link.configuration = {**place.configuration, "bucket": captures.BUCKET}
+        link.changed()
+        captures.wait_until(
+            lambda: "Could not connect" in caplog.text or "Connection" in caplog.text
+        )
+        place.network.mend()
+        captures.wait_until(lambda: len(place.uploaded()) == 5)
+    uploaded = [line for line in caplog.messages if line.startswith("Capture uploaded")]
+    assert [line.split("id=")[1][0] for line in uploaded] == list("01234")
+    assert sum("no bucket" in line for line in caplog.messages) == 1
+
+
+def test_a_bucket_that_is_not_there_holds_nothing_up_for_ever(
+    place: captures.Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal by S3 is said with its reason, and the upload follows once it is mended."""
+    place.configuration["bucket"] = "no-such-bucket"
+    with running(place) as link:
+        link.received(place.analyse("1", 0.2))
+        captures.wait_until(lambda: "NoSuchBucket" in caplog.text)
+        link.configuration = {**place.configuration, "bucket": captures.BUCKET}
+        link.changed()
+        captures.wait_until(lambda: place.uploaded() == {"1"})
+
+
+def test_a_lost_file_does_not_hold_up_the_others(
+    place: captures.Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A capture whose files somebody removed is named as lost, and the next one is uploaded."""
+    place.network.cut()
+    with running(place) as link:
+        link.received(place.analyse("1", 0.2))
+        link.received(place.analyse("2", 0.2))
+        captures.wait_until(lambda: len(list((place.work / "spool").iterdir())) == 4)
+        for path in (place.work / "spool").glob("1.*"):
+            path.unlink()
+        place.network.mend()
+        captures.wait_until(lambda: place.uploaded() == {"2"})
+    assert "Capture lost id=1" in caplog.text
+
+
+@pytest.mark.timeout(60 + 10 * KILLS)
+def test_kills_and_cuts_lose_nothing(place: captures.Place) -> None:
+    """Killed at random moments under a network that comes and goes, it uploads each capture once.
+
+    VERGE_UPLOADER_KILLS sets the number of kills.
+    """
+    dice = random.Random(KILLS)  # noqa: S311 - no secret
+    over = threading.Event()
+
+    def weather() -> None:
+        while not over.wait(dice.uniform(0.01, 0.3)):
+            place.network.cut() if place.network.up else place.network.mend()
+        place.network.mend()
+
+    expected: set[str] = set()
+    threading.Thread(target=weather).start()
+    try:
+        for number in range(KILLS):
+            child = start(place)
+            assert child.stdin
+            for part in range(4):
+                document = place.analyse(f"{number}-{part}", 0.2, dice.randrange(10**6))
+                expected.add(document["id"])
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.write(json.dumps(document) + "\n")
+                    child.stdin.flush()
+                time.sleep(dice.uniform(0, 0.05))  # moments are what is varied here
+            child.kill()
+            child.communicate()
+    finally:
+        over.set()
+    last = start(place)
+    try:
+        captures.wait_until(lambda: place.uploaded() == expected, 60)
+        captures.wait_until(lambda: not list((place.work / "spool").iterdir()))
+    finally:
+        last.kill()
+        last.communicate()
+    keys = place.keys()
+    assert len(keys) == len(set(keys)) == 2 * len(expected)
+    for key in keys:
+        if key.endswith(".jpg"):
+            identity = key.rpartition("Z-")[2][:-4]
+            assert place.content(key) == (place.pictures / f"{identity}.jpg").read_bytes()
+
+
+def start(place: captures.Place) -> "subprocess.Popen[str]":
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("uploader_process.py")),
+            str(place.work),
+            json.dumps(place.configuration),
+        ],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    while (line := child.stdout.readline()) != "RUNNING\n":
+        assert line, "the uploader ended"
+    # Nobody reads on, so the log must find room: it is a few lines a run.
+    return child
