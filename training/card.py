@@ -61,15 +61,15 @@ def write_card(card: Card, path: Path) -> None:
         "sha256": hashlib.sha256(card.model.read_bytes()).hexdigest(),
         "task": "detect",
         "source": f"trained by training/ on {_SOURCE}",
-        "licences": ["NOTICE"],
+        "licences": _Row(["NOTICE"]),
         "input": {
             "name": INPUT,
             "layout": "NCHW",
             "colour": "RGB",
-            "size": list(card.size),
+            "size": _Row(card.size),
             "divide": 255,
-            "mean": [0, 0, 0],
-            "std": [1, 1, 1],
+            "mean": _Row([0, 0, 0]),
+            "std": _Row([1, 1, 1]),
             "resize": "letterbox",
             "pad": augment.PAD,
         },
@@ -87,5 +87,23 @@ def write_card(card: Card, path: Path) -> None:
         "labels": list(card.labels),
         "measured": dict(card.measured),
     }
-    text = yaml.safe_dump(document, sort_keys=False, width=96, allow_unicode=True)
+    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=96, allow_unicode=True)
     path.write_text(HEAD + text, encoding="utf-8")
+
+
+class _Row(list[Any]):
+    """A list on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes as people do: items indented below their key, short rows on one line."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless=False)
+
+
+def _write_row(dumper: yaml.SafeDumper, row: _Row) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", row, flow_style=True)
+
+
+_Dumper.add_representer(_Row, _write_row)
