@@ -72,8 +72,8 @@ def test_groups(fleet: Fleet, pair: tuple[Device, ...]) -> None:
     assert set(groups) == {"device-a", "line"}
     assert groups["line"]["thingGroupArn"].endswith(":thinggroup/line")
     (above,) = groups["line"]["rootToParentThingGroups"]
-    assert above["groupName"] == "plant"
-    assert above["groupArn"].endswith(":thinggroup/plant")
+    assert above["thingGroupName"] == "plant"
+    assert above["thingGroupArn"].endswith(":thinggroup/plant")
 
 
 def test_resolve_and_download(fleet: Fleet, pair: tuple[Device, Device, str, str]) -> None:

@@ -70,8 +70,8 @@ class DataPlane:
                 "thingGroupArn": group.arn,
                 "rootToParentThingGroups": [
                     {
-                        "groupName": name,
-                        "groupArn": self._guard.arn("iot", f"thinggroup/{name}"),
+                        "thingGroupName": name,
+                        "thingGroupArn": self._guard.arn("iot", f"thinggroup/{name}"),
                     }
                     for name in group.parents
                 ],
