@@ -45,7 +45,14 @@ class Identity(NamedTuple):
 class Fleet:
     """Things of one group with certificates, made through the cloud's API."""
 
-    def __init__(self, cloud: running_cloud.RunningCloud, directory: Path, group: str) -> None:
+    def __init__(
+        self,
+        cloud: running_cloud.RunningCloud,
+        directory: Path,
+        group: str,
+        *,
+        parent: str | None = None,
+    ) -> None:
         self.cloud = cloud
         self.group = group
         self._arn = group_arn(group, cloud.endpoints.region)
@@ -53,7 +60,8 @@ class Fleet:
         self._iot = cloud.client("iot")
         self._greengrass = cloud.client("greengrassv2")
         self._keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(KEYS)]
-        self._iot.create_thing_group(thingGroupName=group)
+        above = {} if parent is None else {"parentGroupName": parent}
+        self._iot.create_thing_group(thingGroupName=group, **above)
         self._iot.create_policy(
             policyName=f"{group}-devices", policyDocument=json.dumps(devices.OWN_TOPICS)
         )
@@ -80,12 +88,19 @@ class Fleet:
             lambda: self._state(arn) == "DEPLOYABLE", f"{COMPONENT} {version} is deployable"
         )
 
-    def deploy(self, version: str = "1.0.0", **members: Any) -> dict[str, Any]:
-        """Create a deployment for the group; return the answer."""
+    def deploy(
+        self,
+        version: str = "1.0.0",
+        *,
+        update: dict[str, Any] | None = None,
+        **members: Any,
+    ) -> dict[str, Any]:
+        """Create a deployment for the group, `update` its `configurationUpdate`; return the answer."""
+        component: dict[str, Any] = {"componentVersion": version}
+        if update is not None:
+            component["configurationUpdate"] = update
         answer: dict[str, Any] = self._greengrass.create_deployment(
-            targetArn=self._arn,
-            components={COMPONENT: {"componentVersion": version}},
-            **members,
+            targetArn=self._arn, components={COMPONENT: component}, **members
         )
         return answer
 
@@ -249,7 +264,7 @@ class CoreDevice:
         await asyncio.sleep(self._seconds)
 
     def _resolve(self, document: dict[str, Any]) -> None:
-        with _data_plane(self._host, self._device_port, self._context) as plane:
+        with data_plane(self._host, self._device_port, self._context) as plane:
             groups = plane.ask("GET", f"/greengrass/v2/coreDevices/{self.thing}/thingGroups")
             assert groups["thingGroups"]
             for name, wanted in document["components"].items():
@@ -309,30 +324,33 @@ class CoreDevice:
         )
 
 
-class _Plane:
+class Plane:
+    """A connection of a device to its data plane and the credentials provider."""
+
     def __init__(self, connection: http.client.HTTPSConnection) -> None:
         self._connection = connection
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the document of a good answer."""
+    def ask(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
+        """Return the document of an answer with the status that is expected."""
         content = None if body is None else json.dumps(body)
         self._connection.request(
             method, path, content, {"Content-type": "application/json", "Accept": "*/*"}
         )
         response = self._connection.getresponse()
         answer = response.read()
-        if response.status != 200:
+        if response.status != status:
             raise ConnectionError(f"{method} {path}: {response.status} {answer[:300]!r}")
         return json.loads(answer)
 
 
 @contextlib.contextmanager
-def _data_plane(host: str, port: int, context: ssl.SSLContext) -> Iterator[_Plane]:
+def data_plane(host: str, port: int, context: ssl.SSLContext) -> Iterator[Plane]:
+    """Connect with a device's certificate."""
     connection = http.client.HTTPSConnection(
         host, port, context=context, timeout=mqtt_client.PATIENCE
     )
     try:
-        yield _Plane(connection)
+        yield Plane(connection)
     finally:
         connection.close()
 
