@@ -42,7 +42,7 @@ def entries(path: Path) -> list[str]:
 
 
 def test_output_has_the_layout_of_gdk(where: project.Project) -> None:
-    """Recipe and archive lie where GDK puts them, under the literal version."""
+    """Trap 19: recipe and archive lie where GDK puts them, under NEXT_PATCH as it is written."""
     folder = samples.add_component(where)
     (result,) = build.build_components(where)
     assert set(samples.tree(folder / "greengrass-build")) == {
@@ -119,7 +119,7 @@ def test_archive_is_named(
 def test_default_excludes(
     where: project.Project, options: dict[str, object] | None, kept: set[str]
 ) -> None:
-    """Without options GDK's defaults apply; with any option only what it lists is left out."""
+    """Trap 19: without options GDK's defaults apply; with any, only what it lists is left out."""
     extra = {".hidden": "", "node_modules/m.js": "", "src/m.pyc": "", "src/__pycache__/m": ""}
     if options:
         extra["a/recipe.yaml"] = ""
