@@ -95,7 +95,7 @@ class Fleet:
         update: dict[str, Any] | None = None,
         **members: Any,
     ) -> dict[str, Any]:
-        """Create a deployment for the group, `update` its `configurationUpdate`; return the answer."""
+        """Create a deployment, `update` is its `configurationUpdate`; return the answer."""
         component: dict[str, Any] = {"componentVersion": version}
         if update is not None:
             component["configurationUpdate"] = update
