@@ -48,6 +48,7 @@ class Backend:
         self._lock = threading.RLock()
         self._changed: dict[str, list[Callable[[], None]]] = {}
         self._dispatcher = _Dispatcher(werkzeug_app.create_backend_app)
+        _internal.moto_api_backends["global"].reset()  # moto keeps its state for the whole process
         # Pages from elsewhere, open in a browser on this machine, are not to read the answers.
         vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True
         # A certificate's id is the SHA-256 of its DER form, as it is in AWS.
