@@ -52,7 +52,7 @@ def press(thing: str, version: str = "1.0.0", **members: Any) -> recipes.Compone
 
 
 async def test_group_deployment(site: cloud_site.Site, thing: str) -> None:
-    """A group deployment fetches, runs and reports; there success reads SUCCEEDED (7, 10)."""
+    """A group deployment fetches, runs and reports; there success reads SUCCEEDED (7, trap 10)."""
     async with cloud_site.device(site, thing) as device:
         one = press(thing, configuration={"rate": "5"})
         site.publish(one)
@@ -77,7 +77,7 @@ async def test_group_deployment(site: cloud_site.Site, thing: str) -> None:
 
 
 async def test_thing_deployment(site: cloud_site.Site, thing: str) -> None:
-    """A deployment to the thing comes in its shadow; there success reads COMPLETED (7, 10)."""
+    """A deployment to the thing comes in its shadow; there success reads COMPLETED (7, trap 10)."""
     async with cloud_site.device(site, thing) as device:
         one = press(thing)
         site.publish(one)
@@ -122,7 +122,7 @@ async def test_broken_version_goes_back_and_holds_nothing_up(
 
 
 async def test_left_out_run_with_clears(site: cloud_site.Site, thing: str) -> None:
-    """What an earlier deployment said of users and limits goes unless it is said again (7, 11)."""
+    """What an earlier deployment said of users and limits goes unless it is said again (7, trap 11)."""
     async with cloud_site.device(site, thing) as device:
         one = press(thing, run='echo "$(ulimit -u)" "$(id -un)" > user; exec sleep 1000')
         lamp = recipes.Component(
