@@ -12,6 +12,9 @@ from verge.nucleus import settings
 from verge.nucleus.cloud import credentials, data_plane, errors, http, sigv4
 
 _STALE_KEYS = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
+MOST_RENEWALS = 5
+"""Signed addresses for one artifact, after which their refusal is taken for an answer."""
+
 _CLOCK = "RequestTimeTooSkewed"
 
 
@@ -46,6 +49,7 @@ class Places:
         self._credentials = given
         self._regions: dict[str, str] = {}
         self._urls: dict[str, str] = {}
+        self._renewed: dict[str, int] = {}
         self._used: sigv4.Keys | None = None
 
     def request(self, wanted: Wanted, headers: Mapping[str, str]) -> http.Request:
@@ -66,7 +70,9 @@ class Places:
             return error
         retry = errors.UnreachableError(str(error))
         if self._urls.pop(wanted.uri, None) and status == 403:
-            return retry  # an address that was signed is valid for minutes only
+            # An address that was signed is valid for a while only.
+            self._renewed[wanted.uri] = self._renewed.get(wanted.uri, 0) + 1
+            return retry if self._renewed[wanted.uri] <= MOST_RENEWALS else error
         bucket = _host(wanted.uri)
         region = headers.get("x-amz-bucket-region", "")
         if region and region != self._regions.get(bucket, self._settings.region):

@@ -25,6 +25,9 @@ ANSWER_LIMIT = 30.0
 LISTED = 10
 """Jobs in one notification; with fewer, one that is not listed is not wanted any more."""
 
+KEPT = 50
+"""Jobs of which is known when they were reported."""
+
 _OPEN = frozenset({"QUEUED", "IN_PROGRESS"})
 _LATER = frozenset({"InternalError", "RequestThrottled"})
 _WORDS = {Status.CANCELED: "FAILED"}
@@ -63,6 +66,9 @@ class Jobs:
         self._tokens = itertools.count(1)
         self._wanted = asyncio.Event()
         self._news = asyncio.Event()
+        self._now = asyncio.get_running_loop().time
+        self._told: dict[str, float] = {}
+        """When the cloud took a status of a job, by the loop's clock."""
         self._answered: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         link.listen(f"{base}/notify-{NAMESPACE}", self._notified)
         link.listen(f"{base}/notify-next-{NAMESPACE}", self._next)
@@ -127,7 +133,8 @@ class Jobs:
         )
         self._cancel_others({job_id})
         status = execution.get("status")
-        if status in _OPEN and record.reported not in {"", status}:
+        lately = self._told.get(job_id, -self._answer_limit) + self._answer_limit > self._now()
+        if status in _OPEN and record.reported not in {"", status} and not lately:
             # The cloud does not know what it was told, so it is told again.
             self._intake.reported(record, "")
         self._news.set()
@@ -169,6 +176,7 @@ class Jobs:
             if status is Status.IN_PROGRESS:
                 self._intake.cancel(record)  # the cloud has ended this job meanwhile
         self._intake.reported(record, status)
+        self._told = {**dict(list(self._told.items())[-KEPT:]), job_id: self._now()}
         if status is not Status.IN_PROGRESS:
             self._wanted.set()
         return True

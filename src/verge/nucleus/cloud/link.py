@@ -110,7 +110,7 @@ class Link:
             except errors.CloudError as error:
                 reason = str(error)
             except asyncio.CancelledError:
-                self._down("the nucleus stops")
+                self._hub.link_changed(connected=False)
                 raise
             except Exception as error:  # noqa: BLE001 - a defect must not end the link for good
                 log.defect("Link ended by a defect of the nucleus", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ class Reporter:
         self._told: dict[str, Component] | None = None
         """What the cloud was told last; None before the first report of this nucleus."""
         self._ended: list[Record] = []
+        self._seen: collections.deque[str] = collections.deque(maxlen=2 * KEPT)
+        """Ended deployments that are or were in the list above."""
         self._sent_at = -spacing
         self._complete_at = 0.0
         self._linked_at: float | None = None
@@ -118,7 +121,8 @@ class Reporter:
 
     def changed(self, record: Record) -> None:
         """Take note of a deployment that has got further."""
-        if record.status in _ENDED and record not in self._ended and record.detail is not None:
+        if record.status in _ENDED and record.id not in self._seen:
+            self._seen.append(record.id)
             self._ended = [*self._ended, record][-KEPT:]
             self._device.wake()
 
