@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ class Device:
         self.work.mkdir()
         self.model = self.artifacts / "verge.OnnxModel" / "model"
         shutil.copytree(MODEL, self.model)
+        shutil.copytree(COMPONENT / "install_model", self.model.parent / "install_model")
+        self.root = folder / "root"
         recipe = yaml.safe_load((COMPONENT / "recipe.yaml").read_text(encoding="utf-8"))
         self._script = recipe["Manifests"][0]["Lifecycle"]["install"]["Script"]
 
@@ -29,6 +32,7 @@ class Device:
         """Run the step as a nucleus does; Lite ends paths with a slash."""
         script = self._script.replace("{work:path}", f"{self.work}{slash}")
         script = script.replace("{artifacts:decompressedPath}", f"{self.artifacts}{slash}")
+        script = script.replace("{kernel:rootPath}", f"{self.root}")
         assert "{" not in script
         return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
 
@@ -95,6 +99,41 @@ def test_a_failed_copy_leaves_the_former_model(device: Device) -> None:
     assert device.install().returncode != 0
     assert device.current.resolve() == before
     assert (device.current / "model.yaml").is_file()
+
+
+def have_detector(device: Device) -> None:
+    """Put runtime and detector beside the model, as on a device that runs them."""
+    runtime = device.root / "work" / "verge.OnnxRuntime"
+    detector = device.root / "work" / "verge.OnnxObjectDetection"
+    for folder in (runtime, detector):
+        folder.mkdir(parents=True)
+    (runtime / "current").symlink_to(sys.prefix)
+    (detector / "current").symlink_to(COMPONENT.parent / "verge.OnnxObjectDetection" / "src")
+
+
+def test_a_model_that_breaks_its_promises_is_not_installed(device: Device) -> None:
+    """With a detector at hand the golden picture decides; if it fails, the former model stays."""
+    have_detector(device)
+    done = device.install()
+    assert done.returncode == 0, done.stderr
+    before = device.current.resolve()
+    card = device.model / "model.yaml"
+    card.write_text(card.read_text(encoding="utf-8").replace("label: cat", "label: zebra"))
+    done = device.install()
+    assert done.returncode == 1
+    assert "cannot use this model: no zebra in chelsea.png: the model finds cat" in done.stderr
+    assert device.current.resolve() == before
+    assert [path.name for path in device.work.glob("model-*")] == [before.name]
+
+
+def test_a_model_that_cannot_be_loaded_is_not_installed(device: Device) -> None:
+    """Bytes that are no network, and a card that is none, are named."""
+    have_detector(device)
+    (device.model / "model.yaml").write_text("format: other", encoding="utf-8")
+    done = device.install()
+    assert done.returncode == 1
+    assert "cannot use this model: model.yaml: format" in done.stderr
+    assert not device.current.exists()
 
 
 def test_the_card_names_the_file_that_ships() -> None:

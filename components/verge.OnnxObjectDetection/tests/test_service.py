@@ -1,5 +1,6 @@
 """The detector at work, with the real model and a nucleus that only remembers."""
 
+import dataclasses
 import json
 import shutil
 import threading
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 from edge_ipc import nucleus, values
-from object_detection import inbox, service, session
+from object_detection import detector, inbox, service, session
+from object_detection.errors import ModelError
 
 
 class Subscription:
@@ -66,6 +68,25 @@ class MemoryLink:
             return self.local[:count]
 
 
+class Models:
+    """The models that lie on the shelf."""
+
+    def __init__(self, loaded: Any) -> None:
+        self.lying: dict[str, tuple[str, Any]] = {"verge.OnnxModel": ("first", loaded)}
+        self.loads: list[tuple[str, session.Running]] = []
+
+    def identity(self, component: str) -> str:
+        return self.lying.get(component, ("", None))[0]
+
+    def load(self, component: str, running: session.Running) -> Any:
+        self.loads.append((component, running))
+        if component not in self.lying:
+            raise ModelError(f"{component} has not provided a model")
+        if isinstance(self.lying[component][1], ModelError):
+            raise self.lying[component][1]
+        return self.lying[component][1]
+
+
 class Bench:
     """A running service."""
 
@@ -73,13 +94,8 @@ class Bench:
         self.results = folder / "results"
         self.link = MemoryLink({"outputDirectory": str(self.results), **configuration})
         self.inbox = inbox.Inbox()
-        self.loads: list[session.Running] = []
-
-        def load(running: session.Running) -> Any:
-            self.loads.append(running)
-            return loaded
-
-        self.service = service.Service(self.link, self.inbox, load, "press-01")
+        self.models = Models(loaded)
+        self.service = service.Service(self.link, self.inbox, self.models, "press-01")
         self.code: int | None = None
         self._thread = threading.Thread(target=self._run)
 
@@ -184,7 +200,68 @@ def test_threads_and_providers_change_while_running(bench: Bench, pictures: Path
     bench.send("2", pictures / "chelsea.png")
     answers = bench.link.wait(2)
     assert [len(document["detections"]) for _, document in answers] == [1, 0]
-    assert bench.loads == [session.Running(), session.Running(threads=1)]
+    name = "verge.OnnxModel"
+    assert bench.models.loads == [(name, session.Running()), (name, session.Running(threads=1))]
+
+
+@pytest.fixture
+def renamed(loaded: Any) -> Any:
+    """The same model under another version."""
+    card = dataclasses.replace(loaded.card, version="next")
+    return detector.Detector(card, loaded._session)
+
+
+def test_another_model_is_used_when_it_lies_there(
+    bench: Bench, pictures: Path, renamed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that was installed since is used for the pictures that come after it."""
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.02)
+    bench.send("1", pictures / "chelsea.png")
+    bench.models.lying["verge.OnnxModel"] = ("second", renamed)
+    versions = []
+    for number in range(2, 200):
+        bench.send(str(number), pictures / "chelsea.png")
+        versions.append(bench.link.wait(number)[-1][1]["model"]["version"])
+        if versions[-1] == "next":
+            break
+    assert versions[-1] == "next"
+    assert bench.link.wait(1)[0][1]["model"]["version"] != "next"
+
+
+def test_a_model_that_cannot_be_used_changes_nothing(
+    bench: Bench,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A new model that breaks its promises is said once, and the former one goes on."""
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.02)
+    broken = ModelError("cannot use the model: no cat in chelsea.png")
+    bench.models.lying["verge.OnnxModel"] = ("second", broken)
+    for number in range(1, 200):
+        bench.send(str(number), pictures / "chelsea.png")
+        assert bench.link.wait(number)[-1][0] == "verge/detections"
+        if len(bench.models.loads) > 1:
+            break
+    bench.send("last", pictures / "chelsea.png")
+    assert bench.link.wait(number + 1)[-1][1]["detections"]
+    assert caplog.text.count("Model kept as it was") == 1
+    assert len(bench.models.loads) == 2
+
+
+def test_the_configuration_chooses_the_model(bench: Bench, pictures: Path, renamed: Any) -> None:
+    """Another component's model is loaded while it runs; one that is not there changes nothing."""
+    bench.models.lying["verge.ScratchModel"] = ("other", renamed)
+    good = bench.link.configuration
+    bench.link.configuration = {**good, "modelComponent": "verge.ScratchModel"}
+    bench.link.changed()
+    bench.send("1", pictures / "chelsea.png")
+    bench.link.wait(1)
+    bench.link.configuration = {**good, "modelComponent": "verge.NoModel"}
+    bench.link.changed()
+    bench.send("2", pictures / "chelsea.png")
+    answers = bench.link.wait(2)
+    assert [document["model"]["version"] for _, document in answers] == ["next", "next"]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +269,7 @@ def test_threads_and_providers_change_while_running(bench: Bench, pictures: Path
     [
         pytest.param({"maxPixels": "many"}, id="no number"),
         pytest.param({"inputTopic": "forbidden"}, id="topic not allowed"),
+        pytest.param({"modelComponent": "../up"}, id="no name of a component"),
         pytest.param({"outputDirectory": "relative"}, id="relative directory"),
         pytest.param({"outputDirectory": "/proc/results"}, id="directory not possible"),
     ],

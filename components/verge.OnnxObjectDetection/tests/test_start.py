@@ -12,7 +12,7 @@ START = Path(__file__).parents[1] / "src" / "start.py"
 def command(folder: Path, wait: float) -> list[str]:
     return [
         *(sys.executable, "-u", str(START), "--wait", str(wait)),
-        *("--python", str(folder / "python"), "--card", str(folder / "model.yaml")),
+        *("--python", str(folder / "python"), "--models", str(folder), "--work", str(folder)),
     ]
 
 
@@ -21,9 +21,6 @@ def test_gives_up_with_a_name(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path, 0), capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "ERROR verge.OnnxRuntime has not provided" in done.stderr
-    (tmp_path / "python").touch()
-    done = subprocess.run(command(tmp_path, 0), capture_output=True, text=True, check=False)
-    assert "ERROR verge.OnnxModel has not provided" in done.stderr
 
 
 def test_becomes_the_detector_when_all_is_there(tmp_path: Path) -> None:
@@ -34,7 +31,6 @@ def test_becomes_the_detector_when_all_is_there(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Waiting for verge.OnnxRuntime to provide")
-        (tmp_path / "model.yaml").touch()
         new = tmp_path / "new"
         new.write_text(script, encoding="utf-8")
         new.chmod(0o755)
@@ -45,5 +41,6 @@ def test_becomes_the_detector_when_all_is_there(tmp_path: Path) -> None:
         timer.cancel()
     assert answer[0] == str(process.pid)
     assert answer[1] == str(START.parent)
-    assert answer[2].strip().endswith(f"-m object_detection.main --card {tmp_path / 'model.yaml'}")
+    assert answer[2].strip().endswith(f"-m object_detection.main --models {tmp_path} --wait 30.0")
+    assert (tmp_path / "current").resolve() == START.parent
     assert process.returncode == 0

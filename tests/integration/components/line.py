@@ -97,6 +97,14 @@ class Line:
         assert set(found) == wanted
         return found
 
+    async def results_of_at_least(self, count: int) -> None:
+        """Wait until so many pictures have a result."""
+        while len(self.documents()) < count:
+            before = len(self.documents())
+            await self.nucleus.until(
+                functools.partial(self._has_more_than, before), f"more than {before} results"
+            )
+
     def _has_more_than(self, count: int) -> bool:
         return len(self.documents()) > count
 
@@ -131,16 +139,31 @@ def _is(entry: Path, mark: bytes, root: bytes) -> bool:
 
 def _release(release: recipes.Release, name: str) -> None:
     """Build one component as `inv build` does: the same files under the same names."""
+    _write_release(release, name, "1.0.0", recipes.archive(dict(_members(COMPONENTS / name))))
+
+
+def _write_release(release: recipes.Release, name: str, version: str, content: bytes) -> None:
     recipe = yaml.safe_load((COMPONENTS / name / "recipe.yaml").read_text(encoding="utf-8"))
-    content = recipes.archive(dict(_members(COMPONENTS / name)))
+    recipe["ComponentVersion"] = version
     manifest = recipe["Manifests"][0]
     manifest["Artifacts"][0] |= {"Digest": recipes.digest(content), "Algorithm": "SHA-256"}
     if name in {MONITOR, RUNTIME}:
         manifest["Lifecycle"]["install"] = f'ln -sfn "{sys.prefix}" "{{work:path}}/current"'
-    folder = release.artifacts / name / "1.0.0"
+    folder = release.artifacts / name / version
     folder.mkdir(parents=True)
     (folder / f"{name}.zip").write_bytes(content)
-    (release.recipes / f"{name}-1.0.0.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    (release.recipes / f"{name}-{version}.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+
+
+def release_model(release: recipes.Release, version: str, label: str = "cat") -> None:
+    """Add a version of the model whose card says that version, and promises that label."""
+    card = COMPONENTS / MODEL / "model" / "model.yaml"
+    document = yaml.safe_load(card.read_text(encoding="utf-8"))
+    document["version"] = version
+    document["golden"][0]["label"] = label
+    members = dict(_members(COMPONENTS / MODEL))
+    members["model/model.yaml"] = yaml.safe_dump(document).encode()
+    _write_release(release, MODEL, version, recipes.archive(members))
 
 
 def _members(folder: Path) -> list[tuple[str, bytes]]:

@@ -167,3 +167,42 @@ async def test_both_leave_when_the_nucleus_is_gone() -> None:
             lambda: not any(pid and os.path.exists(f"/proc/{pid}") for pid in pids),  # noqa: PTH110
             "both have ended",
         )
+
+
+@pytest.mark.timeout(150)
+async def test_models_change_while_pictures_stream_in(tmp_path: Path) -> None:
+    """A new model takes over between two pictures; one that breaks its promises never does.
+
+    Every picture has one result, the former model's or the new one's, in one sequence; the
+    deployment of the broken model fails, and the device goes on with the one before.
+    """
+    sources = small_pictures(tmp_path, 60)
+    async with lines.running_line(annotate="false") as line:
+        stream = asyncio.create_task(_drop_slowly(line, sources))
+        await line.results_of_at_least(5)
+        lines.release_model(line.nucleus.release, "1.0.1")
+        report = await line.nucleus.deploy("--merge", f"{lines.MODEL}=1.0.1")
+        assert report["status"] == "SUCCEEDED", report
+        lines.release_model(line.nucleus.release, "1.0.2", label="zebra")
+        policy = ("--failure-handling-policy", "ROLLBACK")
+        report = await line.nucleus.deploy("--merge", f"{lines.MODEL}=1.0.2", *policy)
+        assert report["status"] == "FAILED", report
+        assert "no zebra in chelsea.png" in line.log(lines.MODEL)
+        names = await stream
+        found = await line.results_of(*names)
+        line.drop(sources[0], "after.jpg")
+        found = await line.results_of(*names, "after.jpg")
+    versions = [found[name]["model"]["version"] for name in names]
+    assert versions == sorted(versions)
+    assert found["after.jpg"]["model"]["version"] == "1.0.1"
+
+
+async def _drop_slowly(line: lines.Line, sources: list[Path]) -> list[str]:
+    """Drop one picture after the other has a result, and the last ones in a burst."""
+    names = []
+    for number, source in enumerate(sources):
+        names.append(f"picture-{number:03}.jpg")
+        line.drop(source, names[-1])
+        if number < len(sources) // 2:
+            await line.results_of_at_least(number + 1)
+    return names

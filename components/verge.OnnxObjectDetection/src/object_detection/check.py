@@ -31,10 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, required=True, help="the model's card")
     parser.add_argument("--pictures", type=Path, required=True, help="where golden pictures lie")
     parser.add_argument("--picture", type=Path, help="one picture instead of the golden ones")
-    parser.add_argument("--output", type=Path, required=True, help="where annotated pictures go")
+    parser.add_argument(
+        "--present", action="store_true", help="only the golden pictures that lie there"
+    )
+    parser.add_argument("--output", type=Path, help="where annotated pictures go")
     options = parser.parse_args(arguments)
+    if not options.present and options.output is None:
+        parser.error("name a folder for annotated pictures: --output")
     try:
-        document = check_model(options.card, options.pictures, options.picture, options.output)
+        if options.present:
+            document = check_present(options.card, options.pictures)
+        else:
+            document = check_model(options.card, options.pictures, options.picture, options.output)
     except (DetectionError, OSError) as error:
         document = {"error": str(error)}
     json.dump(document, sys.stdout)
@@ -65,6 +73,28 @@ def check_model(card: Path, folder: Path, picture: Path | None, output: Path) ->
         "pictures": pictures,
         "missed": [reason for entry in pictures for reason in entry.pop("missed")],
     }
+
+
+def check_present(card: Path, folder: Path) -> dict[str, Any]:
+    """Return which promises the model of a card breaks, of those whose pictures lie in a folder.
+
+    Raises DetectionError if the card, the model or a picture cannot be used.
+    """
+    return {"missed": find_missed(detector.Detector.load(card), folder)}
+
+
+def find_missed(loaded: detector.Detector, folder: Path) -> list[str]:
+    """Return one sentence for each promise about a picture in a folder that is not kept.
+
+    Raises DetectionError if a picture cannot be used.
+    """
+    missed: list[str] = []
+    for name in dict.fromkeys(golden.picture for golden in loaded.card.golden):
+        path = folder / name
+        if path.is_file():
+            found = loaded.analyse(str(path), _MAX_PIXELS, loaded.thresholds(None, None))
+            missed += _missed(loaded.card, name, found.picture, found.detections)
+    return missed
 
 
 def _look(loaded: detector.Detector, path: Path, output: Path) -> dict[str, Any]:

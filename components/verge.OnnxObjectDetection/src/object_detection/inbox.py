@@ -72,9 +72,12 @@ class Inbox:
         self.stop = self.stop or Stop(code, reason)
         self._queue.put(self.stop)
 
-    def take(self) -> Item:
-        """Return what comes next, waiting for it; a stop comes before everything else."""
-        item = self._queue.get()
+    def take(self, seconds: float | None = None) -> Item | None:
+        """Return what comes next; None after that many seconds. A stop comes first."""
+        try:
+            item = self._queue.get(timeout=seconds)
+        except queue.Empty:
+            return self.stop
         if self.stop:
             return self.stop
         if isinstance(item, Changed):

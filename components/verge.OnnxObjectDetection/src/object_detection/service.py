@@ -18,11 +18,25 @@ from object_detection import annotate, detector, inbox, messages, pipeline, resu
 from object_detection.errors import DetectionError, PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from object_detection import session
 
 _log = logging.getLogger(__name__)
+
+
+LOOK_SECONDS = 1.0
+"""Between two looks at whether another model was installed."""
+
+
+class Models(Protocol):
+    """Where models come from; `shelf.Shelf` is one."""
+
+    def identity(self, component: str) -> str:
+        """Return a text that changes with the model of a component."""
+
+    def load(self, component: str, running: session.Running) -> detector.Detector:
+        """Load the model of a component. Raises DetectionError."""
 
 
 class Link(links.Link, Protocol):
@@ -39,7 +53,7 @@ class Service:
         self,
         link: Link,
         events: inbox.Inbox,
-        load: Callable[[session.Running], detector.Detector],
+        models: Models,
         device: str,
     ) -> None:
         """Read the configuration, load the model and open the result store.
@@ -49,15 +63,17 @@ class Service:
         """
         self._link = link
         self._inbox = events
-        self._load = load
+        self._models = models
         self._device = device
         self._settings = settings.read_settings(link.read_configuration(), device)
-        self._detector = load(self._settings.running)
+        self._model = models.identity(self._settings.model_component)
+        self._detector = self._load(self._settings)
         self._store = self._open_store(self._settings)
         self._pipeline = self._open_pipeline()
         self._subscription: Any = None
         self._cloud = _Cloud(link)
         self._begun: dict[str, float] = {}
+        self._next_look = 0.0
 
     def start(self) -> None:
         """Subscribe and report RUNNING. Raises NucleusError."""
@@ -69,7 +85,7 @@ class Service:
     def run(self) -> int:
         """Work until asked to stop; return the exit code."""
         while True:
-            match self._inbox.take():
+            match self._inbox.take(LOOK_SECONDS):
                 case inbox.Stop(code, reason):
                     _log.info("Stopping reason=%s", reason)
                     if code == 0:  # Otherwise there is no nucleus that would listen.
@@ -81,6 +97,11 @@ class Service:
                 case inbox.Changed():
                     self._pipeline.wait()
                     self._reconfigure()
+                case None:
+                    pass
+            if self._next_look <= time.monotonic():
+                self._next_look = time.monotonic() + LOOK_SECONDS
+                self._look_for_another_model()
 
     def close(self) -> None:
         """Answer what is in hand, and end."""
@@ -183,8 +204,8 @@ class Service:
             wanted = settings.read_settings(self._link.read_configuration(), self._device)
             store = self._open_store(wanted)
             loaded = self._detector
-            if wanted.running != self._settings.running:
-                loaded = self._load(wanted.running)
+            if _loading(wanted) != _loading(self._settings):
+                model, loaded = self._models.identity(wanted.model_component), self._load(wanted)
             if wanted.input_topic != self._settings.input_topic:
                 subscription = self._subscribe(wanted.input_topic)
                 self._subscription.close()
@@ -194,17 +215,43 @@ class Service:
             return
         self._settings, self._store = wanted, store
         if loaded is not self._detector:
-            self._pipeline.close()
-            self._detector = loaded
-            self._pipeline = self._open_pipeline()
+            self._model = model
+            self._use(loaded)
         self._cloud = _Cloud(self._link)
         _log.info("Configuration changed settings=%s", wanted)
+
+    def _look_for_another_model(self) -> None:
+        """Use a model that was installed since; one that cannot be used changes nothing."""
+        model = self._models.identity(self._settings.model_component)
+        if model in {"", self._model}:
+            return
+        self._model = model
+        self._pipeline.wait()
+        try:
+            loaded = self._load(self._settings)
+        except DetectionError as error:
+            _log.error("Model kept as it was reason=%s", error)
+            return
+        self._use(loaded)
+
+    def _load(self, wanted: settings.Settings) -> detector.Detector:
+        return self._models.load(wanted.model_component, wanted.running)
+
+    def _use(self, loaded: detector.Detector) -> None:
+        self._pipeline.close()
+        self._detector = loaded
+        self._pipeline = self._open_pipeline()
 
     def _open_pipeline(self) -> pipeline.Pipeline:
         return pipeline.Pipeline(self._detector, self._prepare, self._answer)
 
     def _open_store(self, wanted: settings.Settings) -> results.ResultStore:
         return results.ResultStore(wanted.output_directory, wanted.keep_results)
+
+
+def _loading(of: settings.Settings) -> tuple[object, ...]:
+    """Return what decides which model is loaded, and how."""
+    return of.model_component, of.running
 
 
 class _Cloud:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from object_detection import session
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_COMPONENT = re.compile(r"[a-zA-Z0-9\-_.]{1,128}")
 THING_NAME = "THING_NAME"
 """Stands for the device's name in `iotCoreTopic`."""
 
@@ -21,6 +23,8 @@ THING_NAME = "THING_NAME"
 class Settings:
     """How to work; every one of these can change while the component runs."""
 
+    model_component: str
+    """The component whose model is used."""
     input_topic: str
     result_topic: str
     rejection_topic: str
@@ -43,6 +47,7 @@ def read_settings(configuration: Mapping[str, Any], device: str) -> Settings:
     """Read the configuration. Raises SettingError naming the setting."""
     topic = values.read_text(configuration, "iotCoreTopic", "verge/THING_NAME/detections")
     return Settings(
+        model_component=_read_component(configuration),
         input_topic=values.read_text(configuration, "inputTopic", "verge/files"),
         result_topic=values.read_text(configuration, "resultTopic", "verge/detections"),
         rejection_topic=values.read_text(configuration, "rejectionTopic", "verge/rejections"),
@@ -79,3 +84,10 @@ def _read_running(configuration: Mapping[str, Any]) -> session.Running:
     if configuration.get("threads", "") not in {"", None}:
         threads = values.read_integer(configuration, "threads", 1, low=1, high=1024)
     return session.Running(threads, values.read_texts(configuration, "executionProviders", []))
+
+
+def _read_component(configuration: Mapping[str, Any]) -> str:
+    name = values.read_text(configuration, "modelComponent", "verge.OnnxModel")
+    if not _COMPONENT.fullmatch(name) or name.strip(".") == "":
+        raise values.SettingError("modelComponent", name, "the name of a component")
+    return name
