@@ -122,7 +122,7 @@ async def test_broken_version_goes_back_and_holds_nothing_up(
 
 
 async def test_left_out_run_with_clears(site: cloud_site.Site, thing: str) -> None:
-    """What an earlier deployment said of users and limits goes unless it is said again (7, trap 11)."""
+    """What earlier deployments said of users and limits goes unless said again (7, trap 11)."""
     async with cloud_site.device(site, thing) as device:
         one = press(thing, run='echo "$(ulimit -u)" "$(id -un)" > user; exec sleep 1000')
         lamp = recipes.Component(
