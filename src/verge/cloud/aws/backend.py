@@ -162,7 +162,8 @@ class Backend:
             clock.take_over()
             return Response.from_app(service, environ, buffered=True)
         except NotImplementedError:
-            return operations.not_implemented(request)
+            environ["wsgi.input"].seek(0)
+            return operations.not_implemented(Request(environ))
 
     def _tell(self, request: Request) -> None:
         named = operations.scope(request)
