@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-try:
+# Where it is missing the module framework says so in its own words.
+with contextlib.suppress(ImportError):
     import botocore.exceptions
-except ImportError:
-    # The module framework says so in its own words.
-    pass
 
 DOCUMENTATION = r"""
 module: verge_fleet_access
@@ -98,10 +97,11 @@ class Access:
     def present(self) -> None:
         """Make what is missing and correct what differs."""
         for name in self.params["thing_groups"]:
-            if self.find(lambda name=name: self.iot.describe_thing_group(thingGroupName=name)) is None:
+            group = {"thingGroupName": name}
+            if self.find(lambda group=group: self.iot.describe_thing_group(**group)) is None:
                 self.change(
                     f"thing group {name}",
-                    lambda name=name: self.iot.create_thing_group(thingGroupName=name),
+                    lambda group=group: self.iot.create_thing_group(**group),
                 )
         self.keep_policy()
         self.keep_alias()
@@ -138,9 +138,7 @@ class Access:
         versions = self.iot.list_policy_versions(policyName=name)["policyVersions"]
         spare = [item["versionId"] for item in versions if not item["isDefaultVersion"]]
         if len(versions) >= MOST_POLICY_VERSIONS:
-            self.iot.delete_policy_version(
-                policyName=name, policyVersionId=min(spare, key=int)
-            )
+            self.iot.delete_policy_version(policyName=name, policyVersionId=min(spare, key=int))
         self.iot.create_policy_version(policyName=name, policyDocument=text, setAsDefault=True)
 
     def remove_policy(self, name: str) -> None:
@@ -161,9 +159,7 @@ class Access:
             "roleArn": self.params["role_arn"],
             "credentialDurationSeconds": self.params["credential_seconds"],
         }
-        found = self.find(
-            lambda: self.iot.describe_role_alias(roleAlias=wanted["roleAlias"])
-        )
+        found = self.find(lambda: self.iot.describe_role_alias(roleAlias=wanted["roleAlias"]))
         text = f"role alias {wanted['roleAlias']}"
         if found is None:
             self.change(text, lambda: self.iot.create_role_alias(**wanted))

@@ -16,8 +16,8 @@ module: verge_deployment
 short_description: Bring the components of a device to what is wanted
 description:
   - Asks the nucleus on the device for a local deployment and waits for its end.
-  - Components that were asked for before and are not any more are removed. What a cloud deployed
-    to the device's thing groups is left alone.
+  - Components that the group asked for before and does not any more are removed. What other groups
+    ask for, such as those that a cloud deploys to, is left alone.
   - In check mode the nucleus says what it would do.
 options:
   device:
@@ -54,6 +54,12 @@ options:
     type: str
     choices: [ROLLBACK, DO_NOTHING]
     default: ROLLBACK
+  group:
+    description:
+      - The thing group whose components these are, so that a deployment of a cloud to that group
+        and this one follow one another. Empty makes them a group of their own.
+    type: str
+    default: ""
   timeout:
     description: Seconds until all components must run.
     type: int
@@ -148,22 +154,19 @@ def run_nucleus(
     return document
 
 
-def find_dropped(listed: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the components that were asked for here once and are not wanted any more.
+def find_dropped(
+    listed: Mapping[str, Any], wanted: Mapping[str, Any], group: str = ""
+) -> list[str]:
+    """Return the components that the group asked for once and that are not wanted any more.
 
-    What a cloud asks for, by deployments of its groups, is the cloud's to remove.
+    What other groups ask for is theirs to remove.
     """
+    place = f"thinggroup/{group}" if group else LOCAL_GROUP
     return sorted(
         component["name"]
         for component in listed.get("components", [])
-        if component["name"] not in wanted and _is_local_root(component)
+        if component["name"] not in wanted and place in component.get("groups", [])
     )
-
-
-def _is_local_root(component: Mapping[str, Any]) -> bool:
-    if "groups" in component:
-        return LOCAL_GROUP in component["groups"]
-    return bool(component.get("is_root"))
 
 
 def declared_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,6 +234,7 @@ def deploy_arguments(
     """Return the arguments of `verge-nucleus deploy`; `updates` is a file, or "" for none."""
     arguments = ["deploy", "--timeout", str(params["timeout"])]
     arguments += ["--failure-handling-policy", params["failure_handling_policy"]]
+    arguments += ["--group", params["group"]] if params["group"] else []
     for option, directory in (
         ("--recipe-dir", params["recipe_directory"]),
         ("--artifact-dir", params["artifact_directory"]),
@@ -280,7 +284,7 @@ def bring_about(module: AnsibleModule, scratch: Path) -> dict[str, Any]:
         changes = [{"component": name, "after": "installed"} for name in sorted(wanted)]
         return {"changed": bool(wanted), "status": "PLANNED", "changes": changes}
     listed = run_nucleus(command, root, ["list"], timeout=ANSWER_GRACE)
-    dropped = find_dropped(listed, wanted)
+    dropped = find_dropped(listed, wanted, params["group"])
     if not wanted and not dropped:
         return {"changed": False, "status": "UNCHANGED"}
     if module.check_mode and params["planned_recipes"]:
@@ -316,6 +320,7 @@ def main() -> None:
                 "choices": ["ROLLBACK", "DO_NOTHING"],
                 "default": "ROLLBACK",
             },
+            "group": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 600},
             "root": {"type": "path", "default": "/greengrass/v2"},
             "command": {"type": "path", "default": "/usr/local/bin/verge-nucleus"},

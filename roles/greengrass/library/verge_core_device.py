@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ssl
 from collections.abc import Callable, Mapping
@@ -9,11 +10,9 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-try:
+# Where it is missing the module framework says so in its own words.
+with contextlib.suppress(ImportError):
     import botocore.exceptions
-except ImportError:
-    # The module framework says so in its own words.
-    pass
 
 DOCUMENTATION = r"""
 module: verge_core_device
@@ -76,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 certificate:
-  description: The certificate that the device is to have, PEM; empty in a check that would make one.
+  description: The certificate that the device is to have, PEM; empty in a check of a new one.
   returned: for C(present)
   type: str
 data_endpoint:

@@ -17,6 +17,7 @@ SUCCEEDED = frozenset({"SUCCEEDED", "COMPLETED"})
 """Success of a group deployment and of a thing's (contract 3.8)."""
 FAILED = frozenset({"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"})
 RUNNING = frozenset({"RUNNING", "FINISHED"})
+BROKEN = "BROKEN"
 
 _PAUSE = 0.5
 
@@ -52,6 +53,14 @@ class Report:
                 lines.append(f"{name} {shown}" + (f" ({details})" if details else ""))
         return lines
 
+    def strays_from(self, wanted: Mapping[str, targets.Component]) -> bool:
+        """Whether the device runs other versions, or something on it is beyond repair."""
+        return any(
+            version != component.version or state == BROKEN
+            for name, component in wanted.items()
+            for version, state, _ in [self.components.get(name, ("", "", ""))]
+        )
+
 
 class Deployments:
     """The deployments of an account."""
@@ -65,7 +74,7 @@ class Deployments:
         return self._account.client("greengrassv2")
 
     def ensure(self, target: targets.Target) -> Deployment | None:
-        """Deploy to a target if its newest deployment says something else, or failed.
+        """Deploy to a target if its newest deployment says something else or does not hold.
 
         Returns None where there never was a deployment and none is asked for.
         """
@@ -73,7 +82,7 @@ class Deployments:
         former = self._latest(arn)
         if not former and not target.components:
             return None
-        if former and deployments.is_current(target, former) and not self._failed(former, target):
+        if former and deployments.is_current(target, former) and self._holds(former, target):
             return Deployment(target, former["deploymentId"], created=False)
         with aws.explained():
             answer = self._client.create_deployment(
@@ -93,13 +102,15 @@ class Deployments:
             answer = self._client.get_deployment(deploymentId=found[0]["deploymentId"])
         return dict(answer)
 
-    def _failed(self, former: Mapping[str, Any], target: targets.Target) -> bool:
-        """Whether it has to be tried again: it was cancelled, or a device failed at it."""
+    def _holds(self, former: Mapping[str, Any], target: targets.Target) -> bool:
+        """Whether it is in force, no device failed at it, and none has left it since."""
         if former.get("deploymentStatus") not in ("ACTIVE", "COMPLETED"):
-            return True
-        return any(
-            self.report(device, former["deploymentId"]).status in FAILED
-            for device in target.devices
+            return False
+        reports = [self.report(device, former["deploymentId"]) for device in target.devices]
+        return not any(
+            report.status in FAILED
+            or (report.status in SUCCEEDED and report.strays_from(target.components))
+            for report in reports
         )
 
     def report(self, device: str, deployment: str) -> Report:

@@ -171,6 +171,14 @@ def test_what_a_cloud_deployed_is_left_alone(device: Device) -> None:
     assert _option(device.asked()[-1]["arguments"], "--remove") == ["old"]
 
 
+def test_a_group_has_its_own_components(device: Device) -> None:
+    """With a group the nucleus is told so, and only that group's components are dropped."""
+    device.deploy(components={"a": {}}, group="line")
+    arguments = device.asked()[-1]["arguments"]
+    assert _option(arguments, "--group") == ["line"]
+    assert _option(arguments, "--remove") == ["of-the-cloud", "old"]
+
+
 def test_nothing_to_change_is_no_change(device: Device) -> None:
     """The nucleus decides what is a change."""
     device.answer("deploy", {"changed": False, "status": "UNCHANGED", "changes": []})
