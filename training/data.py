@@ -68,15 +68,21 @@ def read_pixels(picture: Picture) -> Pixels:
 
 
 def split_shots(shots: Iterable[str], share: float, seed: int) -> Split:
-    """Set `share` of the shots aside for validation; the same for a seed, whatever their order."""
-    ranked = _rank(shots, seed)
+    """Set `share` of the shots aside for validation; the same for a seed, whatever their order.
+
+    Raises TrainingError if there are less than two.
+    """
+    ranked = _rank(shots, seed, 2)
     count = max(1, round(len(ranked) * share))
     return Split(tuple(sorted(ranked[count:])), tuple(sorted(ranked[:count])))
 
 
 def make_folds(shots: Iterable[str], count: int, seed: int) -> list[Split]:
-    """Return `count` splits in which every shot is validated once."""
-    ranked = _rank(shots, seed)
+    """Return `count` splits in which every shot is validated once.
+
+    Raises TrainingError if there are less shots than folds.
+    """
+    ranked = _rank(shots, seed, count)
     return [
         Split(
             tuple(sorted(shot for n, shot in enumerate(ranked) if n % count != fold)),
@@ -92,9 +98,14 @@ def select(pictures: Sequence[Picture], shots: Iterable[str]) -> list[Picture]:
     return [picture for picture in pictures if picture.shot in wanted]
 
 
-def _rank(shots: Iterable[str], seed: int) -> list[str]:
+def _rank(shots: Iterable[str], seed: int, least: int) -> list[str]:
     """Order by a hash, so that the split hangs neither on a generator nor on its version."""
-    return sorted(set(shots), key=lambda shot: hashlib.sha256(f"{seed}:{shot}".encode()).digest())
+    found = set(shots)
+    if len(found) < least:
+        raise TrainingError(
+            f"cannot split {len(found)} shots into {least} parts; add pictures, or name less folds"
+        )
+    return sorted(found, key=lambda shot: hashlib.sha256(f"{seed}:{shot}".encode()).digest())
 
 
 def _make_picture(folder: Path, entry: dict[str, Any], boxes: list[list[float]]) -> Picture:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training import score
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +27,29 @@ class Judge:
     """A model loaded through its card."""
 
     def __init__(self, card: Path) -> None:
+        """Load it. Raises TrainingError if the detector is missing or refuses the model."""
         # A component is no package; its sources run with their folder on the path.
         if str(DETECTOR) not in sys.path:
             sys.path.insert(0, str(DETECTOR))
-        module = importlib.import_module("object_detection.detector")
-        self._detector: Any = module.Detector.load(card)
+        try:
+            module = importlib.import_module("object_detection.detector")
+            self._detector: Any = module.Detector.load(card)
+        except ImportError as error:
+            raise TrainingError(f"cannot load the detector in {DETECTOR}: {error}") from error
+        except Exception as error:
+            # Its errors are classes of a module that is known only now.
+            raise TrainingError(f"cannot use the model of {card}: {error}") from error
 
     def find(self, path: Path, least: float = LEAST) -> tuple[Floats, Floats]:
-        """Return boxes (n by 4 corners in pixels of the picture) and scores (n), best first."""
+        """Return boxes (n by 4 corners in pixels of the picture) and scores (n), best first.
+
+        Raises TrainingError for a picture that the detector would reject.
+        """
         thresholds = self._detector.thresholds(least, None)
-        found = self._detector.analyse(str(path), _MAX_PIXELS, thresholds).detections
+        try:
+            found = self._detector.analyse(str(path), _MAX_PIXELS, thresholds).detections
+        except Exception as error:
+            raise TrainingError(f"cannot look at {path}: {error}") from error
         boxes = np.array([item.box for item in found], dtype=np.float32).reshape(-1, 4)
         return boxes, np.array([item.score for item in found], dtype=np.float32)
 

@@ -39,7 +39,12 @@ class Curve:
         return float(self.precision[count - 1]), float(self.recall[count - 1])
 
     def best_score(self, weight: float) -> float:
-        """Return the score with the highest F measure in which recall counts `weight` times."""
+        """Return the score with the highest F measure in which recall counts `weight` times.
+
+        Without any detection it is 1.
+        """
+        if not len(self.scores):
+            return 1.0
         square = weight**2
         bottom = square * self.precision + self.recall
         values = (1 + square) * self.precision * self.recall / np.maximum(bottom, 1e-9)

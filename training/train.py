@@ -24,8 +24,6 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training import score
-
 LABELS = ("scratch",)
 NAME = "scratch-480x320"
 VERSION = "1.0.0"
@@ -46,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where network and card go")
     parser.add_argument("--folds", type=int, default=0, help="cross-validate instead")
     parser.add_argument("--seed", type=int, default=0, help="of the split and of everything drawn")
-    parser.add_argument("--epochs", type=int, default=learn.Settings.epochs)
-    parser.add_argument("--threads", type=int, default=learn.Settings.threads)
+    parser.add_argument("--epochs", type=_positive, default=learn.Settings.epochs)
+    parser.add_argument("--threads", type=_positive, default=learn.Settings.threads)
     parser.add_argument("--bfloat16", action="store_true", help="faster where processors have it")
     options = parser.parse_args(arguments)
     if (options.out is None) == (options.folds == 0) or options.folds == 1:
@@ -64,32 +62,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cross_validate(pictures, settings, options.folds)
         else:
             train_model(pictures, settings, options.out)
-    except TrainingError as error:
+    except (TrainingError, OSError) as error:
         print(f"ERROR {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def train_model(pictures: Sequence[data.Picture], settings: learn.Settings, out: Path) -> None:
-    """Train on the training shots and write network and card into a folder."""
+    """Train on the training shots and write network and card into a folder.
+
+    What lies there is replaced when all is done, not before. Raises TrainingError and OSError.
+    """
     started, worked = time.monotonic(), time.process_time()
     split = data.split_shots((item.shot for item in pictures), data.VALIDATION_SHARE, settings.seed)
     out.mkdir(parents=True, exist_ok=True)
-    network = out / f"{NAME}.onnx"
-    _train(data.select(pictures, split.training), settings, network)
-    path = out / "model.yaml"
-    _write_card(path, network, settings, 0.5, (), {})
-    judged = judge.Judge(path)
-    validation = data.select(pictures, split.validation)
-    curve = judged.measure(validation)
-    # Rounded down, so that the detection which sets it stays.
-    threshold = max(0.05, math.floor(curve.best_score(RECALL_WEIGHT) * 100) / 100)
-    measured = _describe(curve, threshold, validation, settings, split)
-    measured["minutes"] = round((time.monotonic() - started) / 60, 1)
-    measured["processor_minutes"] = round((time.process_time() - worked) / 60, 1)
-    _write_card(path, network, settings, threshold, _promise(judged), measured)
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        network, path = _train(data.select(pictures, split.training), settings, Path(folder))
+        judged = judge.Judge(path)
+        measured = _measure(judged, data.select(pictures, split.validation), settings, split)
+        measured["minutes"] = round((time.monotonic() - started) / 60, 1)
+        measured["processor_minutes"] = round((time.process_time() - worked) / 60, 1)
+        _write_card(path, network, settings, measured["score"], _promise(judged), measured)
+        # The card last: it names the network by its digest.
+        for made in (network, path):
+            made.replace(out / made.name)
     print(
-        f"{path}: AP50 {measured['ap50']}, at score {threshold} precision "
+        f"{out / path.name}: AP50 {measured['ap50']}, at score {measured['score']} precision "
         f"{measured['precision']} and recall {measured['recall']}"
     )
 
@@ -102,9 +100,7 @@ def cross_validate(
     folds = data.make_folds((item.shot for item in pictures), count, settings.seed)
     for number, split in enumerate(folds, start=1):
         with tempfile.TemporaryDirectory() as folder:
-            network, path = Path(folder) / f"{NAME}.onnx", Path(folder) / "model.yaml"
-            _train(data.select(pictures, split.training), settings, network)
-            _write_card(path, network, settings, 0.5, (), {})
+            _, path = _train(data.select(pictures, split.training), settings, Path(folder))
             curve = judge.Judge(path).measure(data.select(pictures, split.validation))
         results.append(curve.average_precision)
         print(f"fold {number} of {count}: AP50 {results[-1]:.3f}", flush=True)
@@ -112,26 +108,35 @@ def cross_validate(
     return results
 
 
-def _train(pictures: Sequence[data.Picture], settings: learn.Settings, network: Path) -> None:
+def _train(
+    pictures: Sequence[data.Picture], settings: learn.Settings, folder: Path
+) -> tuple[Path, Path]:
+    """Return the network and a card that is good enough to measure it by."""
+    network, path = folder / f"{NAME}.onnx", folder / "model.yaml"
     model = learn.train_network(pictures, settings, _report)
-    export.export_network(
-        model, network, settings.size, LABELS, {"version": VERSION, "seed": str(settings.seed)}
-    )
+    about = {"version": VERSION, "seed": str(settings.seed)}
+    export.export_network(model, network, settings.size, LABELS, about)
+    _write_card(path, network, settings, judge.LEAST, (), {})
+    return network, path
 
 
-def _describe(
-    curve: score.Curve,
-    threshold: float,
+def _measure(
+    judged: judge.Judge,
     validation: Sequence[data.Picture],
     settings: learn.Settings,
     split: data.Split,
 ) -> dict[str, Any]:
+    """Choose the threshold, and return all that the card says about quality and origin."""
+    curve = judged.measure(validation)
+    # Rounded down, so that the detection which sets it stays.
+    threshold = max(0.05, math.floor(curve.best_score(RECALL_WEIGHT) * 100) / 100)
     precision, recall = curve.at(threshold)
     return {
         "ap50": round(curve.average_precision, 3),
+        "score": threshold,
         "precision": round(precision, 3),
         "recall": round(recall, 3),
-        "at": f"score {threshold}, where F{RECALL_WEIGHT:g} is highest on the validation shots",
+        "chosen": f"the score where F{RECALL_WEIGHT:g} is highest on the validation shots",
         "pictures": len(validation),
         "scratches": sum(len(item.boxes) for item in validation),
         "seed": settings.seed,
@@ -175,6 +180,13 @@ def _write_card(
         measured=measured,
     )
     card.write_card(made, path)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _report(line: str) -> None:

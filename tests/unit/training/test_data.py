@@ -52,6 +52,15 @@ def test_folds_judge_every_shot_once(shots: list[str], seed: int, count: int) ->
         assert {*fold.training, *fold.validation} == set(shots)
 
 
+@pytest.mark.parametrize("shots", [[], ["one"], ["one", "one"]], ids=len)
+def test_one_shot_cannot_be_split(shots: list[str]) -> None:
+    """Without a shot on either side there is nothing to train or nothing to judge by."""
+    with pytest.raises(errors.TrainingError, match=r"cannot split \d shots into 2 parts"):
+        data.split_shots(shots, 0.2, 0)
+    with pytest.raises(errors.TrainingError, match=r"cannot split \d shots into 5 parts"):
+        data.make_folds(shots, 5, 0)
+
+
 def write_set(folder: Path, **changes: Any) -> None:
     document = {
         "images": [

@@ -48,6 +48,7 @@ def test_the_best_score_weighs_recall() -> None:
     curve = measure((FIRST, 0.9), (NOWHERE, 0.5), (NOWHERE, 0.4), (SECOND, 0.3))
     assert curve.best_score(0.3) == pytest.approx(0.9)
     assert curve.best_score(2.0) == pytest.approx(0.3)
+    assert measure().best_score(2.0) == 1
 
 
 def test_pictures_count_together() -> None:

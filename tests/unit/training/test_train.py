@@ -12,7 +12,7 @@ import yaml
 
 pytest.importorskip("torch", reason="PyTorch is not installed: training/requirements.lock")
 
-from training import judge, train
+from training import data, judge, train
 
 # Loading PyTorch's exporter alone takes half a minute on a busy machine.
 pytestmark = pytest.mark.timeout(240)
@@ -72,6 +72,23 @@ def test_a_missing_set_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     assert train.main(["--data", str(tmp_path / "absent"), "--out", str(out)]) == 1
     assert capsys.readouterr().err.startswith("ERROR cannot read ")
     assert not out.exists()
+
+
+def test_a_failure_leaves_the_former_model(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When a picture to judge by cannot be read, network and card that were there stay."""
+    out = folder / "out"
+    out.mkdir()
+    (out / "model.yaml").write_text("former", encoding="utf-8")
+    [judged_by] = data.split_shots([f"shot-{n}" for n in range(5)], 0.2, 0).validation
+    picture = folder / "images" / f"{judged_by[-1]}.png"
+    picture.write_bytes(picture.read_bytes()[:100])
+    assert train.main(["--data", str(folder), "--out", str(out), "--epochs", "1"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"ERROR cannot look at {picture}: ")
+    assert [path.name for path in out.iterdir()] == ["model.yaml"]
+    assert (out / "model.yaml").read_text(encoding="utf-8") == "former"
 
 
 @pytest.mark.parametrize(
