@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from verge.cloud.jobs import store
+from verge.cloud.jobs import model, store
 
 Pending = tuple[tuple[str, int], ...]
 """Job ids and execution numbers, in the order in which the thing is to take them."""
@@ -17,7 +17,7 @@ class Changes:
     def __init__(self, kept: store.Store) -> None:
         self._store = kept
         self._before: dict[tuple[str, str], Pending] = {}
-        self.executions: list[store.Execution] = []
+        self.executions: list[model.Execution] = []
         self.wakes = False
         """Whether the changes bring a new deadline, or something to do that nobody waits for."""
 
@@ -27,7 +27,7 @@ class Changes:
         if key not in self._before:
             self._before[key] = self._pending(*key)
 
-    def save(self, execution: store.Execution) -> None:
+    def save(self, execution: model.Execution) -> None:
         """Keep a changed execution."""
         self.touch(execution.thing, execution.namespace)
         self._store.save_execution(execution)

@@ -16,9 +16,9 @@ from werkzeug.wrappers import Request, Response
 from verge.cloud import ports
 from verge.cloud import settings as configured
 from verge.cloud.http import answers, routing
-from verge.cloud.jobs import errors, rest, service, states, store, targets
+from verge.cloud.jobs import errors, model, rest, service, states, targets
 
-Create = Callable[[store.Job, str], None]
+Create = Callable[[model.Job, str], None]
 """Adds a job with its document, JSON."""
 
 
@@ -107,7 +107,7 @@ class Control:
         except (ValueError, RecursionError) as error:
             raise errors.refuse(f"cannot use the job document: it is no JSON ({error})") from error
         now = self._clock()
-        job = store.Job(
+        job = model.Job(
             id=values["job"],
             targets=asked.targets,
             namespace=asked.namespace_id,
@@ -282,11 +282,11 @@ class Control:
 
     # Shapes
 
-    def _named(self, job: store.Job) -> Response:
+    def _named(self, job: model.Job) -> Response:
         named = {"jobArn": self._job_arn(job), "jobId": job.id, "description": job.description}
         return answers.document(_without_none(named))
 
-    def _summary(self, job: store.Job) -> ports.Document:
+    def _summary(self, job: model.Job) -> ports.Document:
         return _without_none(
             {
                 "jobArn": self._job_arn(job),
@@ -300,7 +300,7 @@ class Control:
             }
         )
 
-    def _progress(self, job: store.Job) -> ports.Document:
+    def _progress(self, job: model.Job) -> ports.Document:
         counts = self._store.counts(job.id)
         names = {
             "numberOfCanceledThings": states.CANCELED,
@@ -317,18 +317,18 @@ class Control:
             shown["processingTargets"] = job.targets
         return shown
 
-    def _job_arn(self, job: store.Job) -> str:
+    def _job_arn(self, job: model.Job) -> str:
         return f"{self._prefix}:job/{job.id}"
 
     def _thing_arn(self, thing: str) -> str:
         return f"{self._prefix}:thing/{thing}"
 
 
-def _selection(job: store.Job) -> str:
+def _selection(job: model.Job) -> str:
     return "CONTINUOUS" if job.continuous else "SNAPSHOT"
 
 
-def _times(execution: store.Execution) -> ports.Document:
+def _times(execution: model.Execution) -> ports.Document:
     return _without_none(
         {
             "status": execution.status,

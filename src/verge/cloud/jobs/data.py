@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from verge.cloud import ports
 from verge.cloud.http import answers, routing
-from verge.cloud.jobs import documents, errors, requests, rest, service, states, store
+from verge.cloud.jobs import documents, errors, model, requests, rest, service, states
 
 SIGNING_NAME = "iot-jobs-data"
 
@@ -88,7 +88,7 @@ class Data:
             raise errors.MissingError(f"cannot find thing {values['thing']}")
         return values["thing"]
 
-    def _shown(self, execution: store.Execution | None, *, document: bool) -> Response:
+    def _shown(self, execution: model.Execution | None, *, document: bool) -> Response:
         if execution is None:
             return answers.document({})
         shown = {"thingName": execution.thing, **documents.whole(execution, self._clock())}

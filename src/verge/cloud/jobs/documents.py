@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from verge.cloud import ports
-from verge.cloud.jobs import states, store
+from verge.cloud.jobs import model, states
 
 
-def summary(execution: store.Execution) -> ports.Document:
+def summary(execution: model.Execution) -> ports.Document:
     """Return an execution as lists show it; times are whole seconds."""
     shown: dict[str, Any] = {
         "jobId": execution.job_id,
@@ -23,7 +23,7 @@ def summary(execution: store.Execution) -> ports.Document:
     return shown
 
 
-def whole(execution: store.Execution, now: float) -> ports.Document:
+def whole(execution: model.Execution, now: float) -> ports.Document:
     """Return an execution with its state, but without thing and job document."""
     shown = {**summary(execution), "status": execution.status}
     if execution.details:
@@ -33,7 +33,7 @@ def whole(execution: store.Execution, now: float) -> ports.Document:
     return shown
 
 
-def by_status(pending: Sequence[store.Execution]) -> ports.Document:
+def by_status(pending: Sequence[model.Execution]) -> ports.Document:
     """Return the `jobs` of a notification: summaries by status, without empty lists."""
     lists = {
         status: [summary(each) for each in pending if each.status == status]
@@ -42,7 +42,7 @@ def by_status(pending: Sequence[store.Execution]) -> ports.Document:
     return {status: shown for status, shown in lists.items() if shown}
 
 
-def as_lists(pending: Sequence[store.Execution]) -> ports.Document:
+def as_lists(pending: Sequence[model.Execution]) -> ports.Document:
     """Return what GetPendingJobExecutions answers."""
     return {
         "inProgressJobs": [summary(e) for e in pending if e.status == states.IN_PROGRESS],

@@ -15,6 +15,7 @@ from verge.cloud.jobs import (
     control,
     data,
     errors,
+    model,
     notices,
     routes,
     schedule,
@@ -107,7 +108,7 @@ class Engine:
         """Queue the job for its targets and tell them. Raises JobError."""
         now = self._clock()
         self._create(
-            store.Job(
+            model.Job(
                 id=job.id,
                 targets=job.targets,
                 namespace=job.namespace or "",
@@ -145,7 +146,7 @@ class Engine:
         """Call back whenever an execution has changed, after its device was told."""
         self._listeners.append(changed)
 
-    def _create(self, job: store.Job, document: str) -> None:
+    def _create(self, job: model.Job, document: str) -> None:
         if not job.targets:
             raise errors.refuse(f"cannot create job {job.id}: it has no targets")
         targets.check(job.targets, self._things)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from verge.cloud.jobs import errors, service, states
+from verge.cloud.jobs import errors, reports, states
 
 
 class Request(msgspec.Struct, rename="camel", kw_only=True):
@@ -20,11 +20,11 @@ class Request(msgspec.Struct, rename="camel", kw_only=True):
     step_timeout_in_minutes: int | None = None
 
     @property
-    def report(self) -> service.Report:
+    def report(self) -> reports.Report:
         """The report an update contains. Raises JobError."""
         if self.status is None:
             raise errors.refuse("cannot update a job execution without a status")
-        return service.Report(
+        return reports.Report(
             status=self.status,
             details=self.status_details,
             expected_version=self.expected_version,
@@ -33,9 +33,9 @@ class Request(msgspec.Struct, rename="camel", kw_only=True):
         )
 
     @property
-    def beginning(self) -> service.Report:
+    def beginning(self) -> reports.Report:
         """The report that begins a job."""
-        return service.Report(
+        return reports.Report(
             status=states.IN_PROGRESS,
             details=self.status_details,
             step_minutes=self.step_timeout_in_minutes,

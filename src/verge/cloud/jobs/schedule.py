@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from verge.cloud import ports
-from verge.cloud.jobs import changes, rollout, service, states, store, targets
+from verge.cloud.jobs import changes, model, rollout, service, states, targets
 
 
 class Schedule:
@@ -47,7 +47,7 @@ class Schedule:
                 following = expires_at
         return following
 
-    def _follow(self, job: store.Job, members: Sequence[str]) -> None:
+    def _follow(self, job: model.Job, members: Sequence[str]) -> None:
         known, belonging = self._store.members(job.id), set(members)
         joined, left = [each for each in members if each not in known], known - belonging
         if not joined and not left:
@@ -75,7 +75,7 @@ class Schedule:
         if deleted or execution.status == states.QUEUED:
             self._service.end(found, execution, states.REMOVED)
 
-    def _forget_deleted(self, job: store.Job) -> None:
+    def _forget_deleted(self, job: model.Job) -> None:
         things = {each.thing for each in self._store.pending_of_job(job.id)}
         things.update(self._store.waiting(job.id))
         gone = {each for each in things if not self._things.exists(each)}
@@ -89,7 +89,7 @@ class Schedule:
             if current := self._active(job.id):
                 self._service.complete(current)
 
-    def _roll_out(self, job: store.Job) -> float | None:
+    def _roll_out(self, job: model.Job) -> float | None:
         if not self._store.waiting(job.id, 1):
             return None
         with self._service.changing() as found:
@@ -103,7 +103,7 @@ class Schedule:
                 return None
             return self._allowed(current)[1] if chosen else following
 
-    def _allowed(self, job: store.Job) -> tuple[int | None, float]:
+    def _allowed(self, job: model.Job) -> tuple[int | None, float]:
         # What was told within the last minute raises the rate of the next one.
         minute = self._clock() - rollout.WINDOW
         counts = self._store.counts(job.id, queued_until=minute)
@@ -113,7 +113,7 @@ class Schedule:
         recent = self._store.queued_since(job.id, minute)
         return rollout.allowance(rate, recent, self._clock())
 
-    def _queue(self, found: changes.Changes, job: store.Job, things: Sequence[str]) -> None:
+    def _queue(self, found: changes.Changes, job: model.Job, things: Sequence[str]) -> None:
         now, rows = self._clock(), []
         for thing in things:
             found.touch(thing, job.namespace)
@@ -129,12 +129,12 @@ class Schedule:
             if execution := self._store.execution(job.id, thing):
                 found.executions.append(execution)
 
-    def _time_out(self, execution: store.Execution) -> None:
+    def _time_out(self, execution: model.Execution) -> None:
         with self._service.changing() as found:
             current = self._store.execution(execution.job_id, execution.thing, execution.number)
             if current and current.expires_at and current.expires_at <= self._clock():
                 self._service.end(found, current, states.TIMED_OUT)
 
-    def _active(self, job_id: str) -> store.Job | None:
+    def _active(self, job_id: str) -> model.Job | None:
         job = self._store.job(job_id)
         return job if job is not None and job.status == states.IN_PROGRESS else None

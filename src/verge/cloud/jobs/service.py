@@ -9,31 +9,14 @@ from typing import Any
 
 import msgspec
 
-from verge.cloud.jobs import changes, criteria, errors, states, store
+from verge.cloud.jobs import changes, criteria, errors, model, reports, states, store
 from verge.cloud.jobs import configuration as configurations
 
 DOCUMENT_LIMIT = 32_768
-STEP_LIMIT = 10_080
-_DETAIL_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-_DETAIL_VALUE = 1024
 _JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
-Committed = Callable[[store.Execution], None]
+Committed = Callable[[model.Execution], None]
 """Called with an execution when its change is durable, before anybody else hears of it."""
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device says of an execution.
-
-    `details` None leaves them as they are. `step_minutes` sets the time within which the device
-    will be heard of again; -1 takes it back.
-    """
-
-    status: str
-    details: Mapping[str, str] | None = None
-    expected_version: int | None = None
-    number: int | None = None
-    step_minutes: int | None = None
 
 
 class Service:
@@ -64,7 +47,7 @@ class Service:
 
     # Jobs
 
-    def create(self, job: store.Job, document: str, members: tuple[str, ...]) -> None:
+    def create(self, job: model.Job, document: str, members: tuple[str, ...]) -> None:
         """Add a job for the things that its targets stand for now. Raises JobError."""
         if not _JOB_ID.fullmatch(job.id):
             raise errors.refuse(f"cannot use the job id {job.id}: letters, digits, - and _, <= 64")
@@ -82,7 +65,7 @@ class Service:
             self.complete(job)
             found.wakes = True
 
-    def job(self, job_id: str) -> store.Job:
+    def job(self, job_id: str) -> model.Job:
         """Return a job. Raises JobError."""
         job = self.store.job(job_id)
         if job is None:
@@ -96,7 +79,7 @@ class Service:
         force: bool = False,
         reason: str | None = None,
         comment: str | None = None,
-    ) -> store.Job:
+    ) -> model.Job:
         """Cancel what no device has begun, with `force` also the rest. Raises JobError."""
         with self.changing() as found:
             job = self.job(job_id)
@@ -133,7 +116,7 @@ class Service:
 
     # Executions
 
-    def execution(self, job_id: str, thing: str, number: int | None = None) -> store.Execution:
+    def execution(self, job_id: str, thing: str, number: int | None = None) -> model.Execution:
         """Return an execution, the newest unless a number is given. Raises JobError."""
         found = self.store.execution(job_id, thing, number)
         if found is None:
@@ -141,14 +124,14 @@ class Service:
         return found
 
     def report(
-        self, thing: str, job_id: str, report: Report, then: Committed | None = None
-    ) -> store.Execution:
+        self, thing: str, job_id: str, report: reports.Report, then: Committed | None = None
+    ) -> model.Execution:
         """Take in what a device says of an execution. Raises JobError.
 
         A report that says what is known already changes nothing and is accepted: MQTT brings
         messages more than once, and a device repeats one whose answer was lost.
         """
-        _check_report(report)
+        reports.check(report)
         found = changes.Changes(self.store)
         with self.store.transaction():
             execution = self.execution(job_id, thing, report.number)
@@ -164,8 +147,8 @@ class Service:
         return changed
 
     def start_next(
-        self, thing: str, namespace: str, report: Report, then: Committed | None = None
-    ) -> store.Execution | None:
+        self, thing: str, namespace: str, report: reports.Report, then: Committed | None = None
+    ) -> model.Execution | None:
         """Begin the job a device is to do next, if none is in progress. Raises JobError.
 
         Returns the one that is IN_PROGRESS from then on; None where nothing is pending.
@@ -187,14 +170,14 @@ class Service:
         details: Mapping[str, str] | None = None,
     ) -> None:
         """Cancel a job on one thing. Raises JobError."""
-        _check_details(details)
+        reports.check_details(details)
         with self.changing() as found:
             execution = self.execution(job_id, thing)
-            _check_version(execution, expected_version)
+            reports.check_version(execution, expected_version)
             if execution.status == states.IN_PROGRESS and not force:
-                raise _transition(execution, states.CANCELED)
+                raise reports.transition(execution, states.CANCELED)
             if execution.status in states.TERMINAL:
-                raise _transition(execution, states.CANCELED)
+                raise reports.transition(execution, states.CANCELED)
             self._end(found, execution, states.CANCELED, force=force, details=details)
             self._judge(found, self.execution(job_id, thing))
 
@@ -213,14 +196,14 @@ class Service:
 
     # Decisions
 
-    def _reported(self, execution: store.Execution, report: Report) -> store.Execution:
+    def _reported(self, execution: model.Execution, report: reports.Report) -> model.Execution:
         details = execution.details if report.details is None else dict(report.details)
         same = execution.status == report.status and execution.details == details
         if same and execution.status in states.TERMINAL:
             return execution
         if execution.status in states.TERMINAL:
-            raise _transition(execution, report.status)
-        _check_version(execution, report.expected_version)
+            raise reports.transition(execution, report.status)
+        reports.check_version(execution, report.expected_version)
         now = self.clock()
         deadline, step = execution.deadline, execution.step_deadline
         if execution.started_at is None:
@@ -239,7 +222,7 @@ class Service:
             step_deadline=step,
         )
 
-    def end(self, found: changes.Changes, execution: store.Execution, status: str) -> None:
+    def end(self, found: changes.Changes, execution: model.Execution, status: str) -> None:
         """End an execution that its device has not ended."""
         self._end(found, execution, status)
         self._judge(found, msgspec.structs.replace(execution, status=status))
@@ -247,7 +230,7 @@ class Service:
     def _end(
         self,
         found: changes.Changes,
-        execution: store.Execution,
+        execution: model.Execution,
         status: str,
         *,
         force: bool = False,
@@ -264,7 +247,7 @@ class Service:
             )
         )
 
-    def _judge(self, found: changes.Changes, execution: store.Execution) -> None:
+    def _judge(self, found: changes.Changes, execution: model.Execution) -> None:
         if execution.status not in states.TERMINAL:
             return
         job = self.job(execution.job_id)
@@ -277,7 +260,7 @@ class Service:
         # Devices that succeed can raise the rate at which the rest is told.
         found.wakes = found.wakes or bool(job.rollout)
 
-    def complete(self, job: store.Job) -> None:
+    def complete(self, job: model.Job) -> None:
         """End a snapshot job of which every execution has ended; a continuous job never ends."""
         if job.continuous or not self.store.has_ended(job.id):
             return
@@ -288,7 +271,7 @@ class Service:
     def _stop(
         self,
         found: changes.Changes,
-        job: store.Job,
+        job: model.Job,
         reason: str | None,
         comment: str | None,
         *,
@@ -302,47 +285,3 @@ class Service:
         job.updated_at = job.completed_at = self.clock()
         job.reason_code, job.comment = reason, comment
         self.store.save_job(job)
-
-
-def _check_report(report: Report) -> None:
-    if report.status not in states.REPORTABLE:
-        raise errors.refuse(
-            f"cannot set the status {report.status}: use {', '.join(sorted(states.REPORTABLE))}"
-        )
-    step = report.step_minutes
-    if step is not None and step != -1 and not 1 <= step <= STEP_LIMIT:
-        raise errors.refuse(
-            f"cannot use stepTimeoutInMinutes {step}: give 1 to {STEP_LIMIT}, or -1 for none"
-        )
-    _check_details(report.details)
-
-
-def _check_details(details: Mapping[str, str] | None) -> None:
-    if not details:
-        return
-    for name, value in details.items():
-        if not _DETAIL_NAME.fullmatch(name):
-            raise errors.refuse(f"cannot use the name {name[:140]} in statusDetails")
-        if len(value) > _DETAIL_VALUE:
-            raise errors.refuse(
-                f"cannot use statusDetails/{name}: longer than {_DETAIL_VALUE} characters"
-            )
-
-
-def _check_version(execution: store.Execution, expected: int | None) -> None:
-    if expected is not None and expected != execution.version:
-        raise errors.JobError(
-            errors.VERSION_MISMATCH,
-            f"cannot change job {execution.job_id} on {execution.thing}: version {expected} is "
-            f"expected, it is at {execution.version}",
-            execution.state,
-        )
-
-
-def _transition(execution: store.Execution, status: str) -> errors.JobError:
-    return errors.JobError(
-        errors.INVALID_TRANSITION,
-        f"cannot change job {execution.job_id} on {execution.thing} from {execution.status} "
-        f"to {status}",
-        execution.state,
-    )

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from verge.cloud import database, ports
-from verge.cloud.jobs import states
+from verge.cloud import database
+from verge.cloud.jobs import model, states
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs_job (
@@ -58,72 +58,6 @@ CREATE INDEX IF NOT EXISTS jobs_execution_running ON jobs_execution (status)
 """
 
 
-class Job(msgspec.Struct, kw_only=True):
-    """A job without its document; times in seconds since the epoch."""
-
-    id: str
-    targets: tuple[str, ...]
-    namespace: str = ""
-    """Empty: none."""
-    continuous: bool = False
-    status: str = states.IN_PROGRESS
-    created_at: float
-    updated_at: float
-    completed_at: float | None = None
-    description: str | None = None
-    source: str | None = None
-    rollout: dict[str, Any] = {}
-    abort: dict[str, Any] = {}
-    timeout: dict[str, Any] = {}
-    reason_code: str | None = None
-    comment: str | None = None
-    forced: bool = False
-
-
-class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """A job on one thing; `number` counts how often the thing was given it."""
-
-    job_id: str
-    thing: str
-    number: int
-    namespace: str
-    status: str
-    details: dict[str, str]
-    queued_at: float
-    started_at: float | None
-    updated_at: float
-    version: int
-    deadline: float | None
-    step_deadline: float | None
-    forced: bool
-
-    @property
-    def expires_at(self) -> float | None:
-        """When the execution times out, unless something is heard before."""
-        deadlines = [each for each in (self.deadline, self.step_deadline) if each is not None]
-        return min(deadlines) if self.status == states.IN_PROGRESS and deadlines else None
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """The `executionState` of answers."""
-        return {
-            "status": self.status,
-            "statusDetails": self.details,
-            "versionNumber": self.version,
-        }
-
-    def shown(self) -> ports.ExecutionStatus:
-        """Return it as other parts see it."""
-        return ports.ExecutionStatus(
-            job_id=self.job_id,
-            thing=self.thing,
-            status=self.status,
-            details=self.details,
-            queued_at=self.queued_at,
-            updated_at=self.updated_at,
-        )
-
-
 _SELECT = "SELECT e.*, j.namespace FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id "
 _LATEST = (
     "NOT EXISTS (SELECT 1 FROM jobs_execution l WHERE l.job_id = e.job_id "
@@ -131,11 +65,11 @@ _LATEST = (
 )
 
 
-def _execution(row: database.Row) -> Execution:
+def _execution(row: database.Row) -> model.Execution:
     values = dict(row)
     values["details"] = json.loads(values["details"])
     values["forced"] = bool(values["forced"])
-    return Execution(**values)
+    return model.Execution(**values)
 
 
 class Store:
@@ -148,7 +82,7 @@ class Store:
         """Commit all of a block or nothing."""
         return self._database.transaction()
 
-    def add_job(self, job: Job, document: str) -> None:
+    def add_job(self, job: model.Job, document: str) -> None:
         """Keep a new job."""
         self._database.execute(
             "INSERT INTO jobs_job VALUES (?, ?, ?, ?, ?, ?)",
@@ -156,7 +90,7 @@ class Store:
         )
         self._database.execute("INSERT INTO jobs_document VALUES (?, ?)", (job.id, document))
 
-    def save_job(self, job: Job) -> None:
+    def save_job(self, job: model.Job) -> None:
         """Keep what has changed of a job."""
         self._database.execute(
             "UPDATE jobs_job SET status = ?, content = ? WHERE id = ?",
@@ -167,19 +101,19 @@ class Store:
         """Forget a job and its executions."""
         self._database.execute("DELETE FROM jobs_job WHERE id = ?", (job_id,))
 
-    def job(self, job_id: str) -> Job | None:
+    def job(self, job_id: str) -> model.Job | None:
         """Return a job."""
         row = self._database.one("SELECT content FROM jobs_job WHERE id = ?", (job_id,))
-        return None if row is None else msgspec.json.decode(row["content"], type=Job)
+        return None if row is None else msgspec.json.decode(row["content"], type=model.Job)
 
-    def jobs(self, *, active: bool = False) -> list[Job]:
+    def jobs(self, *, active: bool = False) -> list[model.Job]:
         """Return all jobs, newest first, or those in progress only."""
         rows = self._database.all(
             "SELECT content FROM jobs_job WHERE ? IN ('', status) "
             "ORDER BY created_at DESC, rowid DESC",
             (states.IN_PROGRESS if active else "",),
         )
-        return [msgspec.json.decode(row["content"], type=Job) for row in rows]
+        return [msgspec.json.decode(row["content"], type=model.Job) for row in rows]
 
     def document(self, job_id: str) -> str:
         """Return the document of a job that exists, JSON."""
@@ -231,7 +165,7 @@ class Store:
             [(job_id, thing, number, at, at) for thing, number, at in rows],
         )
 
-    def save_execution(self, execution: Execution) -> None:
+    def save_execution(self, execution: model.Execution) -> None:
         """Keep what has changed of an execution."""
         self._database.execute(
             "UPDATE jobs_execution SET status = ?, details = ?, started_at = ?, updated_at = ?, "
@@ -259,7 +193,9 @@ class Store:
             (job_id, thing, number),
         )
 
-    def execution(self, job_id: str, thing: str, number: int | None = None) -> Execution | None:
+    def execution(
+        self, job_id: str, thing: str, number: int | None = None
+    ) -> model.Execution | None:
         """Return an execution, the newest unless a number is given."""
         where, values = "WHERE e.job_id = ? AND e.thing = ? ", [job_id, thing]
         if number is not None:
@@ -267,21 +203,21 @@ class Store:
         row = self._database.one(_SELECT + where + "ORDER BY e.number DESC", values)
         return None if row is None else _execution(row)
 
-    def executions_of_job(self, job_id: str) -> list[Execution]:
+    def executions_of_job(self, job_id: str) -> list[model.Execution]:
         """Return the newest execution of a job for each of its things, by thing."""
         rows = self._database.all(
             _SELECT + "WHERE e.job_id = ? AND " + _LATEST + "ORDER BY e.thing", (job_id,)
         )
         return [_execution(row) for row in rows]
 
-    def executions_of_thing(self, thing: str) -> list[Execution]:
+    def executions_of_thing(self, thing: str) -> list[model.Execution]:
         """Return all executions for a thing, oldest first."""
         rows = self._database.all(
             _SELECT + "WHERE e.thing = ? ORDER BY e.queued_at, e.rowid", (thing,)
         )
         return [_execution(row) for row in rows]
 
-    def pending(self, thing: str, namespace: str) -> list[Execution]:
+    def pending(self, thing: str, namespace: str) -> list[model.Execution]:
         """Return what a thing still has to do, in the order in which it is to do it."""
         rows = self._database.all(
             _SELECT + "WHERE e.thing = ? AND e.status IN ('QUEUED', 'IN_PROGRESS') "
@@ -290,7 +226,7 @@ class Store:
         )
         return [_execution(row) for row in rows]
 
-    def pending_of_job(self, job_id: str) -> list[Execution]:
+    def pending_of_job(self, job_id: str) -> list[model.Execution]:
         """Return the executions of a job that have not ended."""
         rows = self._database.all(
             _SELECT + "WHERE e.job_id = ? AND e.status IN ('QUEUED', 'IN_PROGRESS')", (job_id,)
@@ -315,7 +251,7 @@ class Store:
         )
         return [(row["thing"], row["namespace"]) for row in rows]
 
-    def running(self) -> list[Execution]:
+    def running(self) -> list[model.Execution]:
         """Return the executions that can time out."""
         rows = self._database.all(
             _SELECT + "WHERE e.status = 'IN_PROGRESS' "
@@ -342,5 +278,5 @@ class Store:
         return [row["queued_at"] for row in rows]
 
 
-def _content(job: Job) -> str:
+def _content(job: model.Job) -> str:
     return msgspec.json.encode(job).decode()

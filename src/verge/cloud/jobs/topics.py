@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from verge.cloud import ports
-from verge.cloud.jobs import documents, errors, requests, service, states, store
+from verge.cloud.jobs import documents, errors, model, requests, service, states
 
 _NAMESPACE = "namespace-"
 NEXT = "$next"
@@ -96,7 +96,7 @@ class Topics:
         answer.accept(**self._shown(found, request))
 
     def _start_next(self, address: Address, request: requests.Request, answer: _Answer) -> None:
-        def accept(execution: store.Execution) -> None:
+        def accept(execution: model.Execution) -> None:
             answer.accept(**self._shown(execution, request))
 
         found = self._service.start_next(
@@ -108,7 +108,7 @@ class Topics:
     def _update(self, address: Address, request: requests.Request, answer: _Answer) -> None:
         self._execution(address, request.execution_number)
 
-        def accept(execution: store.Execution) -> None:
+        def accept(execution: model.Execution) -> None:
             members: dict[str, Any] = {}
             if request.include_job_execution_state:
                 members["executionState"] = execution.state
@@ -118,14 +118,14 @@ class Topics:
 
         self._service.report(address.thing, address.job_id, request.report, then=accept)
 
-    def _execution(self, address: Address, number: int | None) -> store.Execution:
+    def _execution(self, address: Address, number: int | None) -> model.Execution:
         found = self._service.execution(address.job_id, address.thing, number)
         if found.namespace != address.namespace:
             raise errors.no_execution(address.job_id, address.thing)
         return found
 
     def _shown(
-        self, execution: store.Execution | None, request: requests.Request
+        self, execution: model.Execution | None, request: requests.Request
     ) -> ports.Document:
         if execution is None:
             return {}
