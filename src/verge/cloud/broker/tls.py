@@ -22,7 +22,7 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 class SmallBuffers(sslproto.SSLProtocol):
     """asyncio's TLS with a buffer for one record, not for 256 KiB, in each connection."""
 
-    max_size = 32 * 1024
+    max_size = 16 * 1024
 
 
 async def listen(
