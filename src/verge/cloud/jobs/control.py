@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 from verge.cloud import ports
 from verge.cloud import settings as configured
 from verge.cloud.http import answers, routing
-from verge.cloud.jobs import errors, model, rest, service, states, targets
+from verge.cloud.jobs import errors, model, rest, service, shapes, targets
 
 Create = Callable[[model.Job, str], None]
 """Adds a job with its document, JSON."""
@@ -71,7 +71,7 @@ class Control:
         self._service = service
         self._store = service.store
         self._things = things
-        self._prefix = f"arn:aws:iot:{settings.region}:{settings.account}"
+        self._names = shapes.Names(settings)
         self._clock = clock
         self._create = create
         self._look_again = look_again
@@ -120,26 +120,18 @@ class Control:
             timeout=asked.timeout_config,
         )
         self._create(job, asked.document)
-        return self._named(job)
+        return answers.document(shapes.named(job, self._names))
 
     def describe(self, request: Request, values: Mapping[str, str]) -> Response:
         """Answer DescribeJob."""
         job = self._service.job(values["job"])
-        shown = {
-            **self._summary(job),
-            "targets": job.targets,
-            "forceCanceled": job.forced,
-            "description": job.description,
-            "namespaceId": job.namespace or None,
-            "reasonCode": job.reason_code,
-            "comment": job.comment,
-            "jobExecutionsRolloutConfig": job.rollout,
-            "abortConfig": job.abort or None,
-            "timeoutConfig": job.timeout,
-            "presignedUrlConfig": {},
-            "jobProcessDetails": self._progress(job),
-        }
-        return answers.document({"job": _without_none(shown)})
+        shown = shapes.whole(
+            job,
+            self._names,
+            self._store.counts(job.id),
+            rolling_out=bool(self._store.waiting(job.id, 1)),
+        )
+        return answers.document({"job": shown})
 
     def update(self, request: Request, values: Mapping[str, str]) -> Response:
         """Answer UpdateJob."""
@@ -150,7 +142,7 @@ class Control:
             "abort": asked.abort_config,
             "timeout": asked.timeout_config,
         }
-        self._service.change(values["job"], **_without_none(given))
+        self._service.change(values["job"], **shapes.without_none(given))
         return answers.document({})
 
     def cancel(self, request: Request, values: Mapping[str, str]) -> Response:
@@ -162,7 +154,7 @@ class Control:
             reason=asked.reason_code,
             comment=asked.comment,
         )
-        return self._named(job)
+        return answers.document(shapes.named(job, self._names))
 
     def delete(self, request: Request, values: Mapping[str, str]) -> Response:
         """Answer DeleteJob."""
@@ -179,22 +171,22 @@ class Control:
         together = tuple(dict.fromkeys((*job.targets, *asked.targets)))
         self._service.change(job.id, targets=together)
         self._look_again()
-        return self._named(job)
+        return answers.document(shapes.named(job, self._names))
 
     def list(self, request: Request, values: Mapping[str, str]) -> Response:
         """Answer ListJobs, newest first."""
         query = request.args
         group = query.get("thingGroupName")
-        target = f"{self._prefix}:thinggroup/{group}"
+        target = None if group is None else self._names.group(group)
         chosen = [
             job
             for job in self._store.jobs()
             if query.get("status") in (None, job.status)
-            and query.get("targetSelection") in (None, _selection(job))
+            and query.get("targetSelection") in (None, shapes.selection(job))
             and query.get("namespaceId") in (None, job.namespace)
-            and (group is None or target in job.targets)
+            and (target is None or target in job.targets)
         ]
-        return rest.page(request, "jobs", chosen, self._summary)
+        return rest.page(request, "jobs", chosen, lambda job: shapes.summary(job, self._names))
 
     def document(self, request: Request, values: Mapping[str, str]) -> Response:
         """Answer GetJobDocument."""
@@ -207,18 +199,7 @@ class Control:
         """Answer DescribeJobExecution of the IoT API."""
         number = rest.number(request, "executionNumber")
         found = self._service.execution(values["job"], values["thing"], number)
-        shown = {
-            **_times(found),
-            "jobId": found.job_id,
-            "thingArn": self._thing_arn(found.thing),
-            "forceCanceled": found.forced,
-            "statusDetails": {"detailsMap": found.details},
-            "versionNumber": found.version,
-        }
-        if found.expires_at is not None:
-            left = max(0, int(found.expires_at - self._clock()))
-            shown["approximateSecondsBeforeTimedOut"] = left
-        return answers.document({"execution": shown})
+        return answers.document({"execution": shapes.execution(found, self._names, self._clock())})
 
     def cancel_execution(self, request: Request, values: Mapping[str, str]) -> Response:
         """Answer CancelJobExecution."""
@@ -256,8 +237,8 @@ class Control:
             "executionSummaries",
             chosen,
             lambda each: {
-                "thingArn": self._thing_arn(each.thing),
-                "jobExecutionSummary": _times(each),
+                "thingArn": self._names.thing(each.thing),
+                "jobExecutionSummary": shapes.times(each),
             },
         )
 
@@ -277,68 +258,5 @@ class Control:
             request,
             "executionSummaries",
             chosen,
-            lambda each: {"jobId": each.job_id, "jobExecutionSummary": _times(each)},
+            lambda each: {"jobId": each.job_id, "jobExecutionSummary": shapes.times(each)},
         )
-
-    # Shapes
-
-    def _named(self, job: model.Job) -> Response:
-        named = {"jobArn": self._job_arn(job), "jobId": job.id, "description": job.description}
-        return answers.document(_without_none(named))
-
-    def _summary(self, job: model.Job) -> ports.Document:
-        return _without_none(
-            {
-                "jobArn": self._job_arn(job),
-                "jobId": job.id,
-                "targetSelection": _selection(job),
-                "status": job.status,
-                "createdAt": job.created_at,
-                "lastUpdatedAt": job.updated_at,
-                "completedAt": job.completed_at,
-                "isConcurrent": False,
-            }
-        )
-
-    def _progress(self, job: model.Job) -> ports.Document:
-        counts = self._store.counts(job.id)
-        names = {
-            "numberOfCanceledThings": states.CANCELED,
-            "numberOfSucceededThings": states.SUCCEEDED,
-            "numberOfFailedThings": states.FAILED,
-            "numberOfRejectedThings": states.REJECTED,
-            "numberOfQueuedThings": states.QUEUED,
-            "numberOfInProgressThings": states.IN_PROGRESS,
-            "numberOfRemovedThings": states.REMOVED,
-            "numberOfTimedOutThings": states.TIMED_OUT,
-        }
-        shown: ports.Document = {name: counts.get(status, 0) for name, status in names.items()}
-        if self._store.waiting(job.id, 1):
-            shown["processingTargets"] = job.targets
-        return shown
-
-    def _job_arn(self, job: model.Job) -> str:
-        return f"{self._prefix}:job/{job.id}"
-
-    def _thing_arn(self, thing: str) -> str:
-        return f"{self._prefix}:thing/{thing}"
-
-
-def _selection(job: model.Job) -> str:
-    return "CONTINUOUS" if job.continuous else "SNAPSHOT"
-
-
-def _times(execution: model.Execution) -> ports.Document:
-    return _without_none(
-        {
-            "status": execution.status,
-            "queuedAt": execution.queued_at,
-            "startedAt": execution.started_at,
-            "lastUpdatedAt": execution.updated_at,
-            "executionNumber": execution.number,
-        }
-    )
-
-
-def _without_none(members: Mapping[str, Any]) -> ports.Document:
-    return {name: value for name, value in members.items() if value is not None}
