@@ -35,14 +35,22 @@ class Delivery:
         self._shadows = shadows
 
     def deliver(self, new: history.Deployment, replaced: Iterable[history.Deployment]) -> None:
-        """Withdraw what a deployment replaces and hand it over."""
-        for old in replaced:
-            self._withdraw_job(old)
-        if new.job is None:
-            fleet_config = documents.encode(new.sent).decode()
-            self._desire(new, {"fleetConfig": fleet_config, "desiredStatus": "SUCCEEDED"})
-        else:
-            self._create_job(new, new.job)
+        """Withdraw what a deployment replaces and hand it over.
+
+        One that is refused, because its target went away in between, has FAILED; raises CloudError.
+        """
+        try:
+            for old in replaced:
+                self._withdraw_job(old)
+            if new.job is None:
+                fleet_config = documents.encode(new.sent).decode()
+                self._desire(new, {"fleetConfig": fleet_config, "desiredStatus": "SUCCEEDED"})
+            else:
+                self._create_job(new, new.job)
+        except errors.CloudError:
+            self._store.set_status(new.id, history.FAILED, only_if=history.ACTIVE)
+            self._store.delivered(new.id)
+            raise
         self._store.delivered(new.id)
 
     def resume(self) -> None:
@@ -55,11 +63,20 @@ class Delivery:
                     target=arns.Target("", "", deployment.kind, deployment.target),
                     latest_only=False,
                 )
-                self.deliver(deployment, replaced)
-                _log.info("Handed over a deployment deployment=%s", deployment.id)
+                self._deliver_late(deployment, replaced)
             else:
                 self._withdraw_job(deployment)
                 self._store.delivered(deployment.id)
+
+    def _deliver_late(
+        self, deployment: history.Deployment, replaced: Iterable[history.Deployment]
+    ) -> None:
+        try:
+            self.deliver(deployment, replaced)
+        except errors.CloudError:
+            _log.exception("Cannot hand over a deployment deployment=%s", deployment.id)
+        else:
+            _log.info("Handed over a deployment deployment=%s", deployment.id)
 
     def withdraw(self, deployment: history.Deployment) -> None:
         """Take a deployment back from devices that have not begun it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -54,6 +55,8 @@ class Deployments:
         self._things = things
         self._jobs = jobs
         self._clock = clock
+        # A job must exist before the revision after it cancels it.
+        self._one_by_one = threading.Lock()
 
     def create(self, params: Params) -> Result:
         """Make the next revision of a target and hand it over."""
@@ -61,6 +64,10 @@ class Deployments:
         self._check_parent(params, target)
         checks.values(params)
         checks.versions(params, self._versions)
+        with self._one_by_one:
+            return self._create(params, target)
+
+    def _create(self, params: Params, target: arns.Target) -> Result:
         with self._database.transaction():
             new = self._revision(params, target)
             replaced = self._store.add(new)
@@ -100,16 +107,17 @@ class Deployments:
 
     def cancel(self, params: Params) -> Result:
         """Take an active deployment back from devices that have not received it."""
-        found = self.require(params["deploymentId"])
-        if self.status(found) != history.ACTIVE or not self._store.set_status(
-            found.id, history.CANCELED, only_if=history.ACTIVE
-        ):
-            raise faults.ConflictFault(
-                f"cannot cancel the deployment {found.id}: it is {self.status(found)}, not ACTIVE",
-                found.id,
-                RESOURCE,
-            )
-        self._delivery.withdraw(found)
+        with self._one_by_one:
+            found = self.require(params["deploymentId"])
+            status = self.status(found)
+            if status != history.ACTIVE:
+                raise faults.ConflictFault(
+                    f"cannot cancel the deployment {found.id}: it is {status}, not ACTIVE",
+                    found.id,
+                    RESOURCE,
+                )
+            self._store.set_status(found.id, history.CANCELED, only_if=history.ACTIVE)
+            self._delivery.withdraw(found)
         return {"message": f"The deployment {found.id} was canceled"}
 
     def delete(self, params: Params) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import sqlite3
 import threading
 
 from verge.cloud import errors, ports
@@ -65,7 +66,14 @@ class Worker:
             for version in self._store.requested():
                 if self._stopping:
                     return
-                self._settle(version)
+                self._settle_safely(version)
+
+    def _settle_safely(self, version: components.Version) -> None:
+        """Go on to the next version where one cannot be settled; the next start tries it again."""
+        try:
+            self._settle(version)
+        except (errors.CloudError, OSError, sqlite3.Error):
+            _log.exception("Registration failed %s", version.label)
 
     def _settle(self, version: components.Version) -> None:
         digests: dict[str, str] = {}

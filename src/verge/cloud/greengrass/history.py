@@ -85,7 +85,7 @@ class Store:
         return None if row is None else str(row["parent"])
 
     def add(self, new: Deployment) -> list[Deployment]:
-        """Store a new revision, undelivered; return the active ones that it replaces.
+        """Store a new revision, undelivered; return those that it replaces.
 
         These are the target's own and, for a parent, those of its subdeployments.
         """
@@ -189,7 +189,8 @@ class Store:
 
     def _replaced(self, new: Deployment) -> list[Deployment]:
         own = self._read_all(
-            "kind = ? AND target = ? AND status = ?", (new.kind, new.target, ACTIVE)
+            "kind = ? AND target = ? AND status IN (?, ?)",
+            (new.kind, new.target, ACTIVE, COMPLETED),
         )
         if new.kind != arns.THING_GROUP or new.parent is not None:
             return own

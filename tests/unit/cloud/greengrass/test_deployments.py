@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import cloud_doubles
 from tests.unit.cloud.greengrass import conftest
-from verge.cloud import ports
+from verge.cloud import errors, ports
 from verge.cloud.greengrass import delivery, documents
 
 Cloud = conftest.Cloud
@@ -139,6 +139,9 @@ def test_thing(cloud: Cloud) -> None:
     assert entry["deploymentName"] == "own"
     shown = cloud.client.get_deployment(deploymentId=made["deploymentId"])
     assert shown["deploymentStatus"] == "COMPLETED"
+    cloud.deploy(PRESS)
+    shown = cloud.client.get_deployment(deploymentId=made["deploymentId"])
+    assert shown["deploymentStatus"] == "INACTIVE"
 
 
 def test_thing_that_fails(cloud: Cloud) -> None:
@@ -434,6 +437,29 @@ def test_handed_over_after_a_crash(cloud: Cloud) -> None:
     assert first["iotJobId"] in cloud.jobs.canceled
     again = cloud.client.create_deployment(targetArn=LINE, clientToken="once")
     assert again["deploymentId"] == second["deploymentId"]
+
+
+def test_target_that_goes_away(cloud: Cloud) -> None:
+    """A deployment that jobs refuse has FAILED, and neither it nor a start tries it again."""
+
+    def refuse(job: ports.NewJob) -> None:
+        raise errors.CloudError(f"cannot create {job.id}: the group is gone")
+
+    create, cloud.jobs.create = cloud.jobs.create, refuse  # type: ignore[method-assign]
+    with refused("InternalServerException"):
+        cloud.deploy(LINE)
+    (made,) = cloud.client.list_deployments(targetArn=LINE)["deployments"]
+    assert made["deploymentStatus"] == "FAILED"
+    cloud.database.execute("UPDATE greengrass_deployments SET delivered = 0, status = 'ACTIVE'")
+    for _ in range(2):
+        later = cloud.make()
+        later.start()
+        later.stop()
+    shown = cloud.client.get_deployment(deploymentId=made["deploymentId"])
+    assert shown["deploymentStatus"] == "FAILED"
+    cloud.jobs.create = create  # type: ignore[method-assign]
+    again = cloud.deploy(LINE)
+    assert cloud.jobs.created[again["iotJobId"]].document["deploymentId"] == again["deploymentId"]
 
 
 def test_tokens(cloud: Cloud) -> None:
