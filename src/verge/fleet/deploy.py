@@ -16,7 +16,6 @@ DEPLOYMENT_SECONDS = 900.0
 SUCCEEDED = frozenset({"SUCCEEDED", "COMPLETED"})
 """Success of a group deployment and of a thing's (contract 3.8)."""
 FAILED = frozenset({"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"})
-RUNNING = frozenset({"RUNNING", "FINISHED"})
 BROKEN = "BROKEN"
 
 _PAUSE = 0.5
@@ -44,21 +43,24 @@ class Report:
     """Name → version, state, details."""
 
     def lacks(self, wanted: Mapping[str, targets.Component]) -> list[str]:
-        """Return what is missing until the device runs all that is wanted, one line each."""
+        """Return what is not as it was deployed, one line each.
+
+        States are those of the last report, which may be of a moment when something was starting;
+        only BROKEN is final.
+        """
         lines = []
         for name, component in wanted.items():
             version, state, details = self.components.get(name, ("", "", ""))
-            if (version, state in RUNNING) != (component.version, True):
+            if version != component.version or state == BROKEN:
                 shown = f"{version} is {state}" if version else "is not reported"
                 lines.append(f"{name} {shown}" + (f" ({details})" if details else ""))
         return lines
 
-    def strays_from(self, wanted: Mapping[str, targets.Component]) -> bool:
-        """Whether the device runs other versions, or something on it is beyond repair."""
-        return any(
-            version != component.version or state == BROKEN
-            for name, component in wanted.items()
-            for version, state, _ in [self.components.get(name, ("", "", ""))]
+    def failed(self) -> bool:
+        """Whether the device will not come to run what was deployed."""
+        return self.status in FAILED or (
+            self.status in SUCCEEDED
+            and any(state == BROKEN for _, state, _ in self.components.values())
         )
 
 
@@ -108,8 +110,7 @@ class Deployments:
             return False
         reports = [self.report(device, former["deploymentId"]) for device in target.devices]
         return not any(
-            report.status in FAILED
-            or (report.status in SUCCEEDED and report.strays_from(target.components))
+            report.failed() or (report.status in SUCCEEDED and report.lacks(target.components))
             for report in reports
         )
 
@@ -162,7 +163,7 @@ class Deployments:
         now: Callable[[str], object],
         seconds: float = DEPLOYMENT_SECONDS,
     ) -> dict[str, Report]:
-        """Wait until every device of the target runs what was deployed, by its own reports.
+        """Wait until every device of the target has reported that it took what was deployed.
 
         Raises DeploymentError as soon as all have spoken and one failed, or when time is up.
         """
@@ -172,12 +173,11 @@ class Deployments:
             reports = {
                 device: self.report(device, deployment.id) for device in deployment.target.devices
             }
-            failed = {name: item for name, item in reports.items() if item.status in FAILED}
+            failed = {name: item for name, item in reports.items() if item.failed()}
             waiting = [
                 name
                 for name, item in reports.items()
-                if item.status not in FAILED
-                and (item.status not in SUCCEEDED or item.lacks(wanted))
+                if not item.failed() and (item.status not in SUCCEEDED or item.lacks(wanted))
             ]
             if failed and not waiting:
                 raise DeploymentError(deployment, failed)

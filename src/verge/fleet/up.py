@@ -27,6 +27,7 @@ from verge.fleet import (
     project,
     publish,
     targets,
+    verify,
     wheelhouse,
 )
 
@@ -135,7 +136,15 @@ def bring_up_by_cloud(
     reporter.step(f"Bringing up {', '.join(fleet.devices)}")
     provisioned = playbook.run_playbook(where, "provision", inventory=fleet.path, reporter=reporter)
     changes += [f"{host}: {task}" for host, task in provisioned.changes]
-    return changes + deploy_targets(account, wanted, reporter)
+    changes += deploy_targets(account, wanted, reporter)
+    reporter.step("Verifying that everything is at work")
+    versions = {
+        device: {name: item.version for name, item in target.components.items()}
+        for target in wanted
+        for device in target.devices
+    }
+    verify.verify_devices(where, list(fleet.devices.values()), versions)
+    return changes
 
 
 def reach_cloud(
