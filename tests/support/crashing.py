@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,72 @@ from verge.nucleus.ipc import client
 
 PRESS = "com.example.Press"
 OTHER = "com.example.Other"
+RESTART = 100
+"""The exit code of a nucleus that wants to be started again (contract 2.7)."""
+
+LOOK = 0.01
+"""Seconds between two looks, of which the nucleus needs the processor for its work."""
+
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED"}
 
-SCENARIOS: dict[str, tuple[recipes.Component, dict[str, Any]]] = {
+NEW = b"new" * 999
+FOREVER = "exec sleep 100"
+
+SCENARIOS: dict[str, tuple[list[recipes.Component], dict[str, Any]]] = {
     "upgrade": (
-        recipes.Component(PRESS, "1.1.0", run="exec sleep 100", artifacts={"data": b"new" * 999}),
+        [recipes.Component(PRESS, "1.1.0", run=FOREVER, artifacts={"data": NEW})],
         {"rootComponentVersionsToAdd": {PRESS: "1.1.0"}},
     ),
     "rollback": (
-        recipes.Component(PRESS, "1.1.0", run="exit 1", artifacts={"data": b"new" * 999}),
+        [
+            recipes.Component(
+                PRESS, "1.1.0", lifecycle={"startup": "exit 1"}, artifacts={"data": NEW}
+            )
+        ],
         {"rootComponentVersionsToAdd": {PRESS: "1.1.0"}, "failureHandlingPolicy": "ROLLBACK"},
     ),
     "exchange": (
-        recipes.Component(OTHER, "1.1.0", run="exec sleep 100", artifacts={"data": b"new" * 999}),
+        [recipes.Component(OTHER, "1.1.0", run=FOREVER, artifacts={"data": NEW})],
         {
             "rootComponentVersionsToAdd": {OTHER: "1.1.0"},
             "rootComponentsToRemove": [PRESS],
             "componentToConfiguration": {OTHER: {"MERGE": {"rate": 5}}},
         },
     ),
+    "configure": (
+        [],
+        {"componentToConfiguration": {PRESS: {"MERGE": {"rate": 5}}}},
+    ),
+    "bootstrap": (
+        [
+            recipes.Component(
+                PRESS,
+                "1.1.0",
+                run=FOREVER,
+                lifecycle={"bootstrap": "exit 100"},
+                artifacts={"data": NEW},
+            )
+        ],
+        {"rootComponentVersionsToAdd": {PRESS: "1.1.0"}, "failureHandlingPolicy": "ROLLBACK"},
+    ),
+    "archive": (
+        [
+            recipes.Component(
+                PRESS,
+                "1.1.0",
+                run=FOREVER,
+                dependencies={OTHER: "1.1.0"},
+                artifacts={"data": NEW, "more.zip": recipes.archive({"a": b"1", "b/c": b"2"})},
+                unarchive=["more.zip"],
+            ),
+            recipes.Component(OTHER, "1.1.0", run=FOREVER, artifacts={"data": NEW}),
+        ],
+        {"rootComponentVersionsToAdd": {PRESS: "1.1.0"}, "failureHandlingPolicy": "ROLLBACK"},
+    ),
 }
-OLD = recipes.Component(PRESS, "1.0.0", run="exec sleep 100", artifacts={"data": b"old" * 999})
+OLD = recipes.Component(
+    PRESS, "1.0.0", run=FOREVER, configuration={"rate": 1}, artifacts={"data": b"old" * 999}
+)
 
 
 def prepare(template: Path, scenario: str) -> None:
@@ -61,7 +107,7 @@ def prepare(template: Path, scenario: str) -> None:
     status = fork(template, lambda: serve(template, {"rootComponentVersionsToAdd": {PRESS: "*"}}))
     if status != 0:
         raise SystemExit(f"cannot prepare {template}: {status}")
-    release.add(SCENARIOS[scenario][0])
+    release.add(*SCENARIOS[scenario][0])
 
 
 def fork(directory: Path, work: Any) -> int:
@@ -94,9 +140,13 @@ def serve(directory: Path, request: dict[str, Any] | None, point: int = 0) -> in
         if point:
             faults.arm(point)
         async with asyncio.timeout(20):
-            found = await asyncio.to_thread(settle, where, directory, request)
+            settling = asyncio.create_task(asyncio.to_thread(settle, where, directory, request))
+            await asyncio.wait({serving, settling}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():  # the deployment asks for a restart
+                await asyncio.gather(settling, return_exceptions=True)
+                return await serving
         faults.arm(0)
-        (directory / "found.json").write_text(json.dumps(found))
+        (directory / "found.json").write_text(json.dumps(await settling))
         stop.request()
         return await serving
 
@@ -123,12 +173,18 @@ def settle(where: paths.Paths, directory: Path, request: dict[str, Any] | None) 
             moving = [c for c in components if c["state"] not in {"RUNNING", "FINISHED", "BROKEN"}]
             if not moving and all(d["status"] in ENDED for d in deployments):
                 break
+            time.sleep(LOOK)
     return {
         "statuses": [d["status"] for d in deployments],
         "components": {
             c["componentName"]: [c["version"], c["state"]]
             for c in components
             if c["componentName"] != settings.NUCLEUS
+        },
+        "rates": {
+            c["componentName"]: c["configuration"]["rate"]
+            for c in components
+            if "rate" in c["configuration"]
         },
     }
 
@@ -138,7 +194,9 @@ def run(template: Path, directory: Path, scenario: str, point: int) -> dict[str,
     shutil.copytree(template, directory, symlinks=True)
     request = SCENARIOS[scenario][1]
     killed = fork(directory, lambda: serve(directory, request, point))
-    ended = fork(directory, lambda: serve(directory, None))
+    ended = RESTART
+    while ended == RESTART:
+        ended = fork(directory, lambda: serve(directory, None))
     where = paths.Paths(directory / "root")
     found = json.loads((directory / "found.json").read_text()) if ended == 0 else {}
     report = {
