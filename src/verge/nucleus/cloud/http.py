@@ -81,7 +81,8 @@ def open_answer(
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise unreachable(parts.netloc, error) from error
-        yield answer
+        with answer:
+            yield answer
     finally:
         connection.close()
 

@@ -218,7 +218,6 @@ class Reporter:
         parts = _split(components)
         for number, part in enumerate(parts, 1):
             await self._pace()
-            self._sent_at = self._loop.time()
             sequence = self._known.fact(_SEQUENCE, 0) + 1
             self._known.set_fact(_SEQUENCE, sequence)
             message: dict[str, Any] = {
@@ -234,6 +233,7 @@ class Reporter:
             if len(parts) > 1:
                 message["chunkInfo"] = {"chunkId": number, "totalChunks": len(parts)}
             await self._publish(self._topic, message)
+            self._sent_at = self._loop.time()
         log.info("Status reported", type=kind, trigger=trigger, components=len(components))
 
 

@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -46,9 +46,9 @@ class Bench:
         where = paths.Paths(directory / "root")
         where.create()
         self.settings = settings.Settings(where, root_ca_path=str(server.certificate))
-        self.places: Any = Places(server.port)
+        self.places = Places(server.port)
         self.downloader = downloads.Downloader(
-            self.settings, self.places, lambda: backoff.Backoff(0.01, 0.01)
+            self.settings, cast(Any, self.places), lambda: backoff.Backoff(0.01, 0.01)
         )
         self.count = downloads.Fetched()
 

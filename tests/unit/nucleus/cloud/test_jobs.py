@@ -8,7 +8,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -75,10 +75,10 @@ class Bench:
         where = paths.Paths(directory)
         where.create()
         self.wire = Wire()
-        self.executor: Any = Executor()
+        self.executor = Executor()
         self.records = history.History(db, where.deployments)
         self.deployments = queue.Deployments(
-            settings.Settings(where), self.records, self.executor, lambda: 1000.0
+            settings.Settings(where), self.records, cast(Any, self.executor), lambda: 1000.0
         )
         self.intake = fleet.Intake(self.records, self.deployments, lambda: 1000.0)
         self.jobs = jobs.Jobs("press-01", self.wire, self.intake, LIMIT)

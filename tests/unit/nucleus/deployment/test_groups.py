@@ -31,7 +31,7 @@ def test_facts_outlive_the_nucleus(db: database.Database) -> None:
     again = groups.Groups(db)
     assert again.last("thinggroup/a") == 5
     assert again.arns() == {"thinggroup/a": ARN}
-    assert again.members() == {"thinggroup/a", "thinggroup/b"}
+    assert again.members() == frozenset({"thinggroup/a", "thinggroup/b"})
     assert again.fact("n", 0) == 7
 
 
