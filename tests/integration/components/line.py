@@ -142,17 +142,26 @@ def _release(release: recipes.Release, name: str) -> None:
     _write_release(release, name, "1.0.0", recipes.archive(dict(_members(COMPONENTS / name))))
 
 
-def _write_release(release: recipes.Release, name: str, version: str, content: bytes) -> None:
-    recipe = yaml.safe_load((COMPONENTS / name / "recipe.yaml").read_text(encoding="utf-8"))
+def _write_release(
+    release: recipes.Release, name: str, version: str, content: bytes, folder: Path | None = None
+) -> None:
+    source = folder or COMPONENTS / name
+    recipe = yaml.safe_load((source / "recipe.yaml").read_text(encoding="utf-8"))
     recipe["ComponentVersion"] = version
     manifest = recipe["Manifests"][0]
     manifest["Artifacts"][0] |= {"Digest": recipes.digest(content), "Algorithm": "SHA-256"}
     if name in {MONITOR, RUNTIME}:
         manifest["Lifecycle"]["install"] = f'ln -sfn "{sys.prefix}" "{{work:path}}/current"'
-    folder = release.artifacts / name / version
-    folder.mkdir(parents=True)
-    (folder / f"{name}.zip").write_bytes(content)
+    artifacts = release.artifacts / name / version
+    artifacts.mkdir(parents=True)
+    (artifacts / f"{name}.zip").write_bytes(content)
     (release.recipes / f"{name}-{version}.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+
+
+def release_example(release: recipes.Release, name: str) -> None:
+    """Add an example to the release."""
+    folder = ROOT / "examples" / name
+    _write_release(release, name, "1.0.0", recipes.archive(dict(_members(folder))), folder)
 
 
 def release_model(release: recipes.Release, version: str, label: str = "cat") -> None:
