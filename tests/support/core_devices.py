@@ -169,6 +169,7 @@ class CoreDevice:
         *,
         seconds: float = 0.0,
         data_plane: bool = True,
+        outcome: str = "SUCCEEDED",
     ) -> None:
         self.thing = identity.thing
         self.deployed: list[str] = []
@@ -176,6 +177,7 @@ class CoreDevice:
         self._context = identity.context
         self._seconds = seconds
         self._data_plane = data_plane
+        self._outcome = outcome
         self._host = cloud.endpoints.device_addresses[0]
         self._mqtt_port = cloud.endpoints.mqtt_port
         self._device_port = cloud.endpoints.device_port
@@ -243,7 +245,7 @@ class CoreDevice:
             await self._deploy(execution["jobDocument"])
             self.deployed.append(job_id)
         await self._tell_status(mqtt, execution["jobDocument"])
-        await self._report(mqtt, job_id, "SUCCEEDED")
+        await self._report(mqtt, job_id, self._outcome)
 
     async def _report(self, mqtt: mqtt_client.Mqtt, job_id: str, status: str) -> bool:
         """Report until there is an answer; return whether the report was accepted."""
@@ -290,6 +292,7 @@ class CoreDevice:
     async def _tell_status(self, mqtt: mqtt_client.Mqtt, document: dict[str, Any]) -> None:
         self._sequence += 1
         arn = document["configurationArn"]
+        good = self._outcome == "SUCCEEDED"
         await mqtt.publish(
             f"$aws/things/{self.thing}/greengrassv2/health/json",
             {
@@ -298,7 +301,7 @@ class CoreDevice:
                 "architecture": "amd64",
                 "runtime": "aws_nucleus_classic",
                 "thing": self.thing,
-                "overallDeviceStatus": "HEALTHY",
+                "overallDeviceStatus": "HEALTHY" if good else "UNHEALTHY",
                 "sequenceNumber": self._sequence,
                 "timestamp": int(time.time() * 1000),
                 "messageType": "PARTIAL",
@@ -309,15 +312,17 @@ class CoreDevice:
                         "version": wanted["version"],
                         "fleetConfigArns": [arn],
                         "isRoot": True,
-                        "status": "RUNNING",
+                        "status": "RUNNING" if good else "BROKEN",
                     }
                     for name, wanted in document["components"].items()
                 ],
                 "deploymentInformation": {
-                    "status": "SUCCEEDED",
+                    "status": self._outcome,
                     "fleetConfigurationArnForStatus": arn,
                     "deploymentId": document["deploymentId"],
-                    "statusDetails": {"detailedStatus": "SUCCESSFUL"},
+                    "statusDetails": {
+                        "detailedStatus": "SUCCESSFUL" if good else "FAILED_ROLLBACK_NOT_REQUESTED"
+                    },
                     "unchangedRootComponents": [],
                 },
             },
