@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from verge.fleet import controller, project
+from verge.fleet import aws, controller, environments, project
 
 ROOT = Path(__file__).parents[3]
 DEVICES = ("press-01", "press-02")
@@ -66,6 +67,23 @@ class Checkout:
         assert done.returncode == code, shown
         return done.stdout + done.stderr
 
+    def answer(self, *arguments: str) -> str:
+        """Run `./inv` and return what it printed on standard output alone."""
+        done = subprocess.run(
+            ["./inv", *arguments],
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def account(self) -> aws.Account:
+        """Return the account of the local cloud."""
+        where = project.Project(self.root)
+        return environments.connect(where, environments.read_environment(where, "local"))
+
     def on_device(self, device: str, command: str) -> str:
         """Run a shell command on a device as its login user and return what it printed."""
         done = subprocess.run(
@@ -112,17 +130,9 @@ def fleet(checkout: Checkout) -> Checkout:
 
 
 def _labels(checkout: Checkout, *arguments: str) -> dict[str, set[str]]:
-    done = subprocess.run(
-        ["./inv", "drop", *arguments, "--json"],
-        cwd=checkout.root,
-        capture_output=True,
-        text=True,
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
     return {
         item["device"]: {found["label"] for found in item["result"]["detections"]}
-        for item in json.loads(done.stdout)
+        for item in json.loads(checkout.answer("drop", *arguments, "--json"))
     }
 
 
@@ -154,6 +164,22 @@ def test_second_up_changes_nothing(fleet: Checkout) -> None:
     output = fleet.inv("up")
     print(f"second ./inv up: {time.monotonic() - began:.1f} s")
     assert "Nothing to change" in output
+
+
+def test_devices_joined_the_local_cloud(fleet: Checkout) -> None:
+    """Both are HEALTHY core devices of the account, each with its own key that never left it."""
+    account = fleet.account()
+    listed = account.client("greengrassv2").list_core_devices()["coreDevices"]
+    found = {item["coreDeviceThingName"]: item["status"] for item in listed}
+    assert found == dict.fromkeys(DEVICES, "HEALTHY")
+    for device in DEVICES:
+        assert (
+            fleet.on_device(device, "sudo stat -c %a /greengrass/v2/privKey.key").strip() == "600"
+        )
+        (principal,) = account.client("iot").list_thing_principals(thingName=device)["principals"]
+        certificate = fleet.on_device(device, "sudo cat /greengrass/v2/thingCert.crt")
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+        assert principal.endswith(f"cert/{digest}")
 
 
 def test_devices_have_no_way_out(fleet: Checkout) -> None:
@@ -288,6 +314,52 @@ def test_crashing_version_is_rolled_back(fleet: Checkout) -> None:
     fleet.inv("deploy", "--device", "press-01")
 
 
+def test_up_takes_back_what_was_deployed_by_hand(fleet: Checkout) -> None:
+    """A component that `inv deploy` changed is what the group says again after `./inv up`.
+
+    The content that comes with it is new, so that a new version reaches both devices by the cloud.
+    """
+    main = next((fleet.root / "components/verge.FileSystemMonitor/src").rglob("main.py"))
+    main.write_text(main.read_text(encoding="utf-8") + "\n# touched\n", encoding="utf-8")
+    fleet.inv("deploy", "--device", "press-02")
+    output = fleet.inv("up")
+    assert re.search(r"verge\.FileSystemMonitor/1\.0\.\d+/verge\.FileSystemMonitor\.zip", output)
+    versions = {
+        item["version"]
+        for device in json.loads(fleet.answer("status", "--json")).values()
+        for item in device["components"]
+        if item["name"] == "verge.FileSystemMonitor"
+    }
+    assert len(versions) == 1
+    assert "Nothing to change" in fleet.inv("up")
+
+
+def test_a_version_that_crashes_fails_by_name(fleet: Checkout) -> None:
+    """A deployment by the cloud that crashes is rolled back, and the devices' words are shown."""
+    main = next((fleet.root / "components/verge.OnnxObjectDetection/src").rglob("main.py"))
+    good = main.read_text(encoding="utf-8")
+    main.write_text("raise SystemExit('the lens cap is on')\n", encoding="utf-8")
+    try:
+        output = fleet.inv("up", code=1)
+    finally:
+        main.write_text(good, encoding="utf-8")
+    assert "press-01: FAILED: verge.OnnxObjectDetection" in output
+    assert "the lens cap is on" in output
+    found = _labels(fleet, "pictures/astronaut.png", "--device", "press-01")
+    assert found["press-01"] >= {"person"}
+
+
+def test_a_lost_cloud_is_rebuilt(fleet: Checkout) -> None:
+    """With `.verge/cloud` deleted, `./inv up` publishes again and the devices join anew."""
+    before = fleet.on_device("press-01", "sudo cat /greengrass/v2/thingCert.crt")
+    shutil.rmtree(fleet.root / ".verge/cloud")
+    output = fleet.inv("up")
+    assert "the local cloud" in output
+    assert fleet.on_device("press-01", "sudo cat /greengrass/v2/thingCert.crt") != before
+    listed = fleet.account().client("greengrassv2").list_core_devices()["coreDevices"]
+    assert {item["coreDeviceThingName"] for item in listed} == set(DEVICES)
+
+
 def test_unreachable_device_is_named(fleet: Checkout) -> None:
     """A device that does not answer is named in one sentence with a next step; `up` mends it."""
     container = f"{fleet.prefix}-press-02"
@@ -300,6 +372,16 @@ def test_unreachable_device_is_named(fleet: Checkout) -> None:
     assert _labels(fleet, "pictures/chelsea.png", "--device", "press-02")["press-02"] >= {"cat"}
 
 
+def test_devices_do_without_a_cloud(fleet: Checkout) -> None:
+    """`./inv up --offline` takes the devices off the cloud, and they go on detecting."""
+    fleet.inv("cloud", "--stop")
+    assert re.search(r"^ *press-01 +chelsea.png +cat", fleet.inv("up", "--offline"), re.MULTILINE)
+    settings = fleet.on_device("press-01", "sudo cat /greengrass/v2/config/config.yaml")
+    assert "iotDataEndpoint" not in settings
+    assert "Nothing to change" in fleet.inv("up", "--offline")
+    assert "does not run" in fleet.inv("cloud", "--status", code=1)
+
+
 def test_destroy_leaves_nothing_behind(fleet: Checkout) -> None:
     """`./inv destroy` leaves no container, image, network, nor file outside .venv and .verge.
 
@@ -307,7 +389,11 @@ def test_destroy_leaves_nothing_behind(fleet: Checkout) -> None:
     """
     hosts = fleet.root / "inventory/local/hosts.yml"
     hosts.write_text(hosts.read_text(encoding="utf-8").replace("    press-02:\n", ""))
+    fleet.inv("cloud")
     fleet.inv("destroy")
+    assert not (fleet.root / ".verge/cloud").exists()
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert str(fleet.root / ".verge/cloud") not in running.stdout
     for kind in (["ps", "--all"], ["images"], ["network", "ls"]):
         listed = subprocess.run(["podman", *kind], capture_output=True, text=True, check=True)
         assert fleet.prefix not in listed.stdout
