@@ -40,7 +40,7 @@ class Administrators:
     def write(self, socket: Path) -> None:
         """Write a file for each, readable by whom it is for, and remove those of others."""
         for file in self._directory.iterdir():
-            if file.name not in self._tokens:
+            if file.name not in self._tokens and not file.is_dir():
                 file.unlink()
         for name, token in self._tokens.items():
             document = {"cli_auth_token": token, "domain_socket_path": str(socket)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import datetime
+from typing import Any
 
 from verge.nucleus import settings
 from verge.nucleus.commands import connection
@@ -18,8 +19,7 @@ def create(arguments: argparse.Namespace) -> int:
     with connection.connect(arguments.root) as nucleus:
         made = nucleus.call("CreateDebugPassword", {}, TIMEOUT)
         own = nucleus.call("GetComponentDetails", {"componentName": settings.NUCLEUS}, TIMEOUT)
-    ours = own["componentDetails"]["configuration"].get("verge") or {}
-    port = ours.get("debugConsolePort") or 0
+    port = int(_lookup(own["componentDetails"]["configuration"], "verge", "debugConsolePort") or 0)
     expires = datetime.fromtimestamp(made["passwordExpiration"]).astimezone().isoformat()
     if arguments.json:
         document = {"username": made["username"], "password": made["password"], "expires": expires}
@@ -36,3 +36,11 @@ def create(arguments: argparse.Namespace) -> int:
             "configuration of aws.greengrass.Nucleus."
         )
     return 0
+
+
+def _lookup(value: Any, *path: str) -> Any:
+    """Return what lies at a path, in any case (contract 1.1), or None."""
+    for key in path:
+        entries = value.items() if isinstance(value, dict) else ()
+        value = next((child for name, child in entries if name.lower() == key.lower()), None)
+    return value
