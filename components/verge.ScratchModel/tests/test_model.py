@@ -70,6 +70,14 @@ def test_papers_travel_with_the_model(card: Any) -> None:
     assert terms.startswith("MIT No Attribution")
 
 
+def test_a_golden_picture_travels_with_the_model(card: Any) -> None:
+    """What lies beside the card is one of the pictures that it makes a promise about."""
+    beside = [path for path in CARD.parent.iterdir() if path.suffix == ".jpg"]
+    digests = {golden["sha256"] for golden in card["golden"]}
+    assert beside
+    assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in beside} <= digests
+
+
 def test_the_metadata_agrees_with_the_card(loaded: Any, card: Any) -> None:
     """Who loses the card still learns names, stride and size from the network."""
     import onnxruntime

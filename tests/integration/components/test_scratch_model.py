@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[3]
 CARD = ROOT / "components" / "verge.ScratchModel" / "model" / "model.yaml"
 PICTURES = ROOT / "pictures" / "metal-tags"
 SET = ROOT.parent / "shared" / "data" / "metal-tags"
+COMPONENT = "verge.ScratchModel"
 ROUNDING = 0.01
 """Other processors round differently."""
 
@@ -35,19 +36,19 @@ def measured(card: Any) -> Any:
     return card["measured"]
 
 
-async def test_an_inspection_line_finds_scratches(
-    card: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the place of the other model, as its README says, it does its work on a real nucleus."""
-    for folder in lines.COMPONENTS.iterdir():
-        if folder.name != lines.MODEL:
-            (tmp_path / folder.name).symlink_to(folder)
-    model = tmp_path / lines.MODEL
-    model.mkdir()
-    shutil.copy(lines.COMPONENTS / lines.MODEL / "recipe.yaml", model)
-    shutil.copytree(CARD.parent, model / "model")
-    monkeypatch.setattr(lines, "COMPONENTS", tmp_path)
+async def test_an_inspection_line_finds_scratches(card: Any) -> None:
+    """Deployed beside the other model and chosen by configuration, it takes over at once."""
     async with lines.running_line() as line:
+        lines._release(line.nucleus.release, COMPONENT)
+        update = {lines.DETECTOR: {"MERGE": {"modelComponent": COMPONENT}}}
+        report = await line.nucleus.deploy(
+            *("--merge", COMPONENT, "--update-config", json.dumps(update))
+        )
+        assert report["status"] == "SUCCEEDED", report
+        await line.nucleus.until(
+            lambda: f"Model loaded name={card['name']}" in line.log(lines.DETECTOR),
+            "the detector has the new model",
+        )
         names = {path.name: line.drop(path, path.name) for path in PICTURES.glob("*.jpg")}
         found = await line.results_of(*names)
     for golden in card["golden"]:
