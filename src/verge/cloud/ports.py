@@ -172,7 +172,11 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Jobs(Protocol):
-    """The jobs service."""
+    """The jobs service.
+
+    Call `create` and `cancel` outside transactions of the database: they ask the registry of
+    things, which has a lock of its own.
+    """
 
     def create(self, job: NewJob) -> None:
         """Queue the job for its targets and tell them."""
@@ -194,7 +198,10 @@ class Jobs(Protocol):
 
 
 class Shadows(Protocol):
-    """Device shadows; `name` None is the classic one."""
+    """Device shadows; `name` None is the classic one.
+
+    Call `update` outside transactions of the database, for the same reason.
+    """
 
     def update(self, thing: str, name: str | None, state: Document) -> None:
         """Merge `{"desired": …}` or `{"reported": …}` and tell the device."""
