@@ -23,7 +23,7 @@ from paho.mqtt import enums, packettypes, properties, subscribeoptions
 
 from tests.support import cloud_doubles
 from verge.cloud import ports, settings
-from verge.cloud.broker import broker
+from verge.cloud.broker import backlog, broker
 from verge.cloud.identity import authority
 
 PATIENCE = 10.0
@@ -123,6 +123,11 @@ class Site:
 
     def _broker(self) -> broker.Broker:
         return broker.Broker(settings=self.settings, things=self.things, authority=self.authority)
+
+    @property
+    def backlog(self) -> backlog.Backlog:
+        """What the broker counts."""
+        return self.broker._gate._backlog
 
     @property
     def ca(self) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from verge.cloud import errors, ports
 from verge.cloud import settings as configuration
-from verge.cloud.broker import bus, gate, mosquitto
+from verge.cloud.broker import backlog, bus, gate, mosquitto
 from verge.cloud.identity import authority as authorities
 
 FILES = 65_536
@@ -36,12 +36,14 @@ class Broker:
         """Raises BrokerError if there is no mosquitto."""
         self._authority = authority
         self._mosquitto = mosquitto.Mosquitto(settings.state / "broker")
-        self.bus = bus.Bus(client_id=gate.SYSTEM_ID)
+        waiting = backlog.Backlog()
+        self.bus = bus.Bus(client_id=gate.SYSTEM_ID, backlog=waiting)
         self._gate = gate.Gate(
             settings=settings,
             things=things,
             context=authority.context(ssl.CERT_REQUIRED),
             broker=self._mosquitto,
+            backlog=waiting,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)

@@ -15,12 +15,13 @@ from paho.mqtt import client as paho
 from paho.mqtt import enums, packettypes, properties, reasoncodes, subscribeoptions
 
 from verge.cloud import ports
-from verge.cloud.broker import sender
+from verge.cloud.broker import backlog, sender
 
 KEEP_ALIVE = 30
 FOREVER = 0xFFFFFFFF  # an MQTT 5 session that never expires
 MAX_UNFINISHED = 100
 """Messages that the broker may hand over ahead of the handlers; the rest wait in the broker."""
+IDLE = 1.0  # without work for so long, nothing can be waiting
 STOP_TIMEOUT = 10.0  # for the handler at hand
 RECONNECT_PAUSE = (0.1, 2.0)
 HANDLER_PAUSES = (0.1, 1.0, 5.0)  # a full disk or a locked database may be so no longer
@@ -41,7 +42,8 @@ class Bus:
     process dies before. A handler that raises is tried again, then the message is given up.
     """
 
-    def __init__(self, *, client_id: str) -> None:
+    def __init__(self, *, client_id: str, backlog: backlog.Backlog) -> None:
+        self._backlog = backlog
         self._client = paho.Client(
             callback_api_version=enums.CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -98,6 +100,7 @@ class Bus:
     def subscribe(self, topic_filter: str, handler: ports.Handler) -> None:
         """Hand over every message that matches, at least once, in order."""
         self._subscriptions.append(_Subscription(topic_filter, handler))
+        self._backlog.watch(topic_filter)
         if self._client.is_connected():
             self._client.subscribe(*_wanted([topic_filter]))
 
@@ -133,18 +136,28 @@ class Bus:
         self._work.put(message)
 
     def _run(self) -> None:
-        while (message := self._work.get()) is not None and not self._stopping.is_set():
+        while not self._stopping.is_set():
+            try:
+                message = self._work.get(timeout=IDLE)
+            except queue.Empty:
+                self._backlog.reset()
+                continue
             if message is _CONNECTED:
+                self._backlog.reset()
                 for callback in self._callbacks:
                     self._try(callback, "connection")
-                continue
-            for each in self._subscriptions:
-                if paho.topic_matches_sub(each.topic_filter, message.topic):
-                    work = functools.partial(each.handler, message.topic, bytes(message.payload))
-                    self._try(work, message.topic)
-            if not self._stopping.is_set():
-                with contextlib.suppress(OSError):
-                    self._client.ack(message.mid, message.qos)
+            elif message is not None:
+                self._handle(message)
+
+    def _handle(self, message: paho.MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        for each in self._subscriptions:
+            if paho.topic_matches_sub(each.topic_filter, message.topic):
+                self._try(functools.partial(each.handler, message.topic, payload), message.topic)
+        self._backlog.done(len(message.topic) + len(payload))
+        if not self._stopping.is_set():
+            with contextlib.suppress(OSError):
+                self._client.ack(message.mid, message.qos)
 
     def _try(self, work: Callable[[], None], what: str) -> None:
         for pause in (*HANDLER_PAUSES, None):

@@ -25,21 +25,30 @@ Permissions = authorization.Permissions | None
 class Verdict(NamedTuple):
     """What becomes of a packet: bytes to go on, bytes to go back, and whether that was the end.
 
-    `held` go on as well, but only once the broker has saved what they acknowledge.
+    `held` go on as well, but only once the broker has saved what they acknowledge. `counted`: the
+    cloud itself is to deal with it.
     """
 
     onward: bytes = b""
     back: bytes = b""
     held: bytes = b""
     ends: bool = False
+    counted: bool = False
 
 
 class Filter:
     """Both directions of one connection. Permissions may be exchanged while it lasts."""
 
-    def __init__(self, level: int, permissions: Callable[[], Permissions]) -> None:
+    def __init__(
+        self,
+        level: int,
+        permissions: Callable[[], Permissions],
+        passed: Callable[[str, int], bool] | None = None,
+    ) -> None:
+        """`passed` is told topic and size of each message that goes on, and says if it counts."""
         self._level = level
         self._permissions = permissions
+        self._passed = passed
         self._partial: dict[int, list[tuple[bool, ...]]] = {}
 
     def from_device(self, packet: packets.Packet) -> Verdict:
@@ -66,7 +75,8 @@ class Filter:
         head = packets.read_publish(packet)
         permissions = self._permissions()
         if permissions is None or permissions.publish(head.topic, retain=head.retain):
-            return Verdict(packet.raw)
+            counted = self._passed is not None and self._passed(head.topic, len(packet.body))
+            return Verdict(packet.raw, counted=counted)
         reason = packets.Reason.NOT_AUTHORIZED
         if self._level < packets.V5:
             return Verdict(ends=True)  # MQTT 3.1.1 has no other way to refuse a message

@@ -16,7 +16,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from verge.cloud import ports
 from verge.cloud import settings as configuration
-from verge.cloud.broker import authorization, filters, mosquitto, packets, relay, saver, tls
+from verge.cloud.broker import (
+    authorization,
+    backlog,
+    filters,
+    mosquitto,
+    packets,
+    relay,
+    saver,
+    tls,
+)
 
 HANDSHAKE_TIMEOUT = 10
 CONNECT_TIMEOUT = 10.0  # from the end of the handshake to a whole CONNECT packet
@@ -77,11 +86,13 @@ class Gate:
         things: ports.Things,
         context: ssl.SSLContext,
         broker: mosquitto.Mosquitto,
+        backlog: backlog.Backlog,
     ) -> None:
         self._settings = settings
         self._things = things
         self._context = context
         self._broker = broker
+        self._backlog = backlog
         self._saver = saver.Saver(
             file=broker.database, save=broker.save, generation=lambda: broker.generation
         )
@@ -231,8 +242,10 @@ class Gate:
         if self._changes != changes:
             self._changed.set()
         try:
-            rules = filters.Filter(opening.connect.level, lambda: admitted.permissions)
-            await self._relay((reader, writer), opening, rules)
+            rules = filters.Filter(
+                opening.connect.level, lambda: admitted.permissions, self._backlog.came
+            )
+            await self._relay((reader, writer), opening, rules, full=lambda: self._backlog.full)
         finally:
             self._admitted.discard(admitted)
 
@@ -256,9 +269,15 @@ class Gate:
         if opening.connect.client_id != SYSTEM_ID:
             raise Refusal(opening.connect.level, packets.Reason.CLIENT_ID)
         rules = filters.Filter(opening.connect.level, lambda: None)
-        await self._relay((reader, writer), opening, rules)
+        await self._relay((reader, writer), opening, rules, full=lambda: False)
 
-    async def _relay(self, device: relay.Stream, opening: Opening, rules: filters.Filter) -> None:
+    async def _relay(
+        self,
+        device: relay.Stream,
+        opening: Opening,
+        rules: filters.Filter,
+        full: Callable[[], bool],
+    ) -> None:
         try:
             broker, generation = await self._reach_broker()
         except (OSError, TimeoutError):
@@ -272,6 +291,7 @@ class Gate:
                 rules=rules,
                 acknowledgements=self._saver,
                 generation=generation,
+                full=full,
             ).run(opening.splitter, connect.encode())
         finally:
             broker[1].close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Callable
 
 from verge.cloud.broker import filters, mosquitto, packets, saver
 
@@ -12,6 +13,7 @@ MAX_PACKET = mosquitto.MAX_PAYLOAD + 128 * 1024
 """Bytes of a packet: the largest message, its topic and properties."""
 STALLED = 60.0  # a device that takes nothing for so long is as good as gone
 CHUNK = 64 * 1024
+LOOK_AGAIN = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +31,15 @@ class Relay:
         rules: filters.Filter,
         acknowledgements: saver.Saver,
         generation: int,
+        full: Callable[[], bool],
     ) -> None:
+        """While the cloud's backlog is `full`, whoever sends to the cloud is not read."""
         self._device = device
         self._broker = broker
         self._rules = rules
         self._saver = acknowledgements
         self._generation = generation
+        self._full = full
 
     async def run(self, from_device: packets.Splitter, connect: bytes) -> None:
         """Send the CONNECT on, then carry packets; `from_device` may hold what came after it."""
@@ -55,14 +60,18 @@ class Relay:
     async def _carry_up(self, splitter: packets.Splitter) -> None:
         data = b""
         while True:
+            counted = False
             for packet in splitter.feed(data):
                 verdict = self._rules.from_device(packet)
                 self._broker[1].write(verdict.onward)
                 self._device[1].write(verdict.back)
+                counted |= verdict.counted
                 if verdict.ends:
                     return
             await _drain(self._broker[1])
             await _drain(self._device[1])
+            while counted and self._full():  # noqa: ASYNC110  # other threads make room
+                await asyncio.sleep(LOOK_AGAIN)
             if not (data := await self._device[0].read(CHUNK)):
                 return
 

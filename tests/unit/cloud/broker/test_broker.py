@@ -201,6 +201,42 @@ def test_unfinished_message_comes_again(state: Path) -> None:
         site.broker.stop()
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_slow_cloud(state: Path, monkeypatch: pytest.MonkeyPatch, qos: int) -> None:
+    """While the cloud is behind, a device that floods it waits; others do not; nothing is lost."""
+    limit = 512 * 1024
+    site = devices.Site(state)
+    monkeypatch.setattr(site.backlog, "_limit", limit)
+    free, taken = threading.Event(), []
+
+    def take(_: str, payload: bytes) -> None:
+        free.wait(2 * devices.PATIENCE)
+        taken.append(payload[:4])
+
+    site.broker.bus.subscribe("verge/flood/#", take)
+    site.broker.start()
+    try:
+        with (
+            site.client(site.add("flood"), "flood") as flood,
+            site.client(site.add("calm"), "calm") as calm,
+        ):
+            flood.connect()
+            calm.connect()
+            for number in range(200):
+                flood.paho.publish("verge/flood/a", b"%04d" % number + bytes(50_000), qos=qos)
+            devices.until(lambda: site.backlog.full, "a full backlog")
+            for _ in range(5):
+                assert calm.publish("verge/calm/a", b"quick") == 0
+            # 10 MB were sent; what passed is the limit and what was on its way in one read.
+            assert site.backlog._waiting < limit + 256 * 1024
+            free.set()
+            devices.until(lambda: len(taken) == 200, "all messages")
+            assert taken == [b"%04d" % number for number in range(200)]
+    finally:
+        free.set()
+        site.broker.stop()
+
+
 def test_connected_callback(state: Path) -> None:
     """Callbacks run at every connection, in the thread of the handlers."""
     site = devices.Site(state)
