@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -304,3 +305,110 @@ async def test_revision_replaces_one_that_waits(site: cloud_site.Site, thing: st
         ended = await device.ended(second)
         assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended
         await device.nucleus.in_state(one.name, "RUNNING", "1.1.0")
+
+
+async def test_large_document_is_downloaded(site: cloud_site.Site, thing: str) -> None:
+    """A document too large to be sent comes as a reference, and the device gets the rest itself."""
+    async with cloud_site.device(site, thing) as device:
+        one = press(thing)
+        site.publish(one)
+        site.group(f"line-{thing}", thing)
+        table = {f"entry {n}": "x" * 100 for n in range(600)}
+        update = {"merge": json.dumps({"table": table})}
+        wanted = {one.name: {"componentVersion": "1.0.0", "configurationUpdate": update}}
+        ended = await device.ended(site.deploy(f"line-{thing}", wanted))
+        assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended
+        assert (await device.nucleus.component(one.name))["configuration"]["table"] == table
+
+
+async def test_component_may_put_the_update_off(site: cloud_site.Site, thing: str) -> None:
+    """Components that subscribed are told before a fleet deployment, and it waits for them."""
+    waiter = (
+        "import pathlib, time\n"
+        "from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2\n"
+        "client = GreengrassCoreIPCClientV2()\n"
+        "asked = pathlib.Path('asked')\n"
+        "def told(event):\n"
+        "    if event.pre_update_event:\n"
+        "        first = not asked.exists()\n"
+        "        asked.write_text(event.pre_update_event.deployment_id)\n"
+        "        client.defer_component_update(\n"
+        "            deployment_id=event.pre_update_event.deployment_id,\n"
+        "            recheck_after_ms=200 if first else 0)\n"
+        "    if event.post_update_event:\n"
+        "        pathlib.Path('over').write_text(event.post_update_event.deployment_id)\n"
+        "client.subscribe_to_component_updates(on_stream_event=told)\n"
+        "pathlib.Path('ready').touch()\n"
+        "time.sleep(1000)\n"
+    )
+    async with cloud_site.device(site, thing) as device:
+        one = recipes.Component(
+            f"com.example.Waiter.{thing}",
+            run=f"exec {sys.executable} {{artifacts:path}}/waiter.py",
+            artifacts={"waiter.py": waiter.encode()},
+        )
+        lamp = recipes.Component(component(LAMP, thing), run=IDLE)
+        site.publish(one)
+        site.publish(lamp)
+        site.group(f"line-{thing}", thing)
+        await device.ended(site.deploy(f"line-{thing}", {one.name: "1.0.0"}))
+        await device.nucleus.until(device.nucleus.work(one.name, "ready").is_file, "it listens")
+        policy = {"action": "NOTIFY_COMPONENTS", "timeoutInSeconds": 30}
+        deployment = site.deploy(
+            f"line-{thing}",
+            {one.name: "1.0.0", lamp.name: "1.0.0"},
+            deploymentPolicies={"componentUpdatePolicy": policy},
+        )
+        ended = await device.ended(deployment)
+        assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended
+        assert device.nucleus.work(one.name, "asked").read_text() == deployment
+        over = device.nucleus.work(one.name, "over")
+        await device.nucleus.until(over.is_file, "it is told of the end")
+
+
+async def test_local_deployment_takes_the_rest_from_the_cloud(
+    site: cloud_site.Site, thing: str
+) -> None:
+    """A component that is only in the cloud can be deployed by hand; what is here is not asked."""
+    async with cloud_site.device(site, thing) as device:
+        one = press(thing)
+        site.publish(one)
+        site.group(f"line-{thing}", thing)
+        await device.ended(site.deploy(f"line-{thing}", {one.name: "1.0.0"}))
+        here = recipes.Component(
+            component(LAMP, thing), run=IDLE, dependencies={one.name: ">=1.0.0 <2.0.0"}
+        )
+        device.nucleus.release.add(here)
+        asked = device.https.connections
+        report = await device.nucleus.deploy("--merge", f"{here.name}=1.0.0")
+        assert report["status"] == "SUCCEEDED", report
+        assert device.https.connections == asked
+        newer = press(thing, "1.5.0", artifacts={})  # it may read only what is deployed to it
+        site.publish(newer)
+        report = await device.nucleus.deploy("--merge", f"{newer.name}=1.5.0", "--group", "other")
+        assert report["status"] == "FAILED"  # the group asks for 1.0.0 still
+        line = f"line-{thing}"
+        report = await device.nucleus.deploy("--merge", f"{newer.name}=1.5.0", "--group", line)
+        assert report["status"] == "SUCCEEDED", report
+        await device.nucleus.in_state(newer.name, "RUNNING", "1.5.0")
+
+
+async def test_nucleus_is_configured_by_a_deployment(site: cloud_site.Site, thing: str) -> None:
+    """A fleet of several nuclei names a version; ours keeps its own and takes the configuration."""
+    async with cloud_site.device(site, thing) as device:
+        site.group(f"line-{thing}", thing)
+        update = {"merge": '{"logging": {"level": "DEBUG"}}'}
+        listed = site.greengrass.list_component_versions(
+            arn=f"arn:aws:greengrass:{cloud_site.REGION}:aws:components:aws.greengrass.Nucleus"
+        )["componentVersions"]
+        version = listed[0]["componentVersion"]
+        wanted = {
+            "aws.greengrass.Nucleus": {
+                "componentVersion": version,
+                "configurationUpdate": update,
+            }
+        }
+        ended = await device.ended(site.deploy(f"line-{thing}", wanted))
+        assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended
+        found = await device.nucleus.component("aws.greengrass.Nucleus")
+        assert found["configuration"]["logging"]["level"] == "DEBUG"
