@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import concurrent.futures
 import contextlib
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -135,6 +137,43 @@ async def test_what_was_acknowledged_survives_a_kill(nucleus: nuclei.NucleusProc
     await nucleus.kill()
     with contextlib.closing(sqlite3.connect(nucleus.paths.database)) as db:
         assert db.execute("SELECT count(*) FROM spool").fetchone() == (20,)
+
+
+def write_until_killed(path: Path, token: str, writer: int, enough: threading.Event) -> int:
+    """Write ever higher numbers into the configuration; return the last acknowledged one."""
+    acknowledged = 0
+    with raw.RawClient(path, nuclei.PATIENCE) as client, contextlib.suppress(OSError, EOFError):
+        client.shake_hands(token)
+        for number in range(1, 100_000):
+            request = {"timestamp": time.time(), "valueToMerge": {f"w{writer}": number}}
+            shape, content = client.call(number, "UpdateConfiguration", request)
+            assert shape == "UpdateConfigurationResponse", content
+            acknowledged = number
+            if number == 5:
+                enough.set()
+    return acknowledged
+
+
+async def test_writes_that_share_a_commit_survive_a_kill(nucleus: nuclei.NucleusProcess) -> None:
+    """Of 32 who write at once, each finds what was acknowledged, or the one write after it."""
+    (await connect(nucleus)).socket.close()
+    token = nucleus.work(NAME, "token").read_text().strip()
+    begun = [threading.Event() for _ in range(32)]
+    loop = asyncio.get_running_loop()
+    with concurrent.futures.ThreadPoolExecutor(len(begun)) as pool:
+        writers = [
+            loop.run_in_executor(
+                pool, write_until_killed, nucleus.paths.socket, token, number, each
+            )
+            for number, each in enumerate(begun)
+        ]
+        await nucleus.until(lambda: all(each.is_set() for each in begun), "all are at it")
+        await nucleus.kill()
+        acknowledged = await asyncio.gather(*writers)
+    await nucleus.start()
+    kept = (await nucleus.call("GetConfiguration", {"componentName": NAME}))["value"]
+    for number, last in enumerate(acknowledged):
+        assert kept[f"w{number}"] in {last, last + 1}
 
 
 async def test_secrets_of_the_command_line(nucleus: nuclei.NucleusProcess, tmp_path: Path) -> None:
