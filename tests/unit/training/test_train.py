@@ -55,6 +55,17 @@ def test_one_command_writes_network_and_card(
     assert "epoch 1/1: loss" in printed.err
 
 
+def test_the_same_command_writes_the_same_network(folder: Path) -> None:
+    """Set, seed and options fix every byte, also in half precision."""
+    made = []
+    for name in ("first", "again"):
+        out = folder / name
+        arguments = ["--data", str(folder), "--out", str(out), "--epochs", "1", "--bfloat16"]
+        assert train.main(arguments) == 0
+        made.append((out / f"{train.NAME}.onnx").read_bytes())
+    assert made[0] == made[1]
+
+
 def test_folds_write_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Cross-validation prints a figure per fold and their mean, and leaves no file."""
     before = sorted(folder.rglob("*"))
