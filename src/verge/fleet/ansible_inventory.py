@@ -17,6 +17,7 @@ TEMPLATED = ("device_architecture", "device_python", "deployment_components")
 """The variables that decide what is built and released; templates in these are worked out."""
 
 _LOCAL = "local"
+_UNSAFE = "__ansible_unsafe"
 _NO_GROUPS = frozenset({"all", "ungrouped", "_meta"})
 _RESULT = re.compile(r"^(\S+) \| ([A-Z]+)!? => ", re.MULTILINE)
 # Ansible only warns of what it leaves out; a fleet with a device less is worse than none.
@@ -36,7 +37,7 @@ _SETTINGS = {
 def ask(project: Project, path: Path) -> dict[str, Any]:
     """Return `{"groups": {name: [device]}, "devices": {name: variables}}` of an inventory."""
     listing = json.loads(_run(project, path, "ansible-inventory", "--list"))
-    hosts: dict[str, dict[str, Any]] = listing["_meta"]["hostvars"]
+    hosts: dict[str, dict[str, Any]] = _unwrapped(listing["_meta"]["hostvars"])
     names = {name for group in listing for name in _members(listing, group)}
     devices = {
         name: hosts.get(name, {})
@@ -50,6 +51,15 @@ def ask(project: Project, path: Path) -> dict[str, Any]:
     if any(_has_template(device.get(name)) for device in devices.values() for name in TEMPLATED):
         _work_out(project, path, devices)
     return {"groups": {name: found for name, found in groups.items() if found}, "devices": devices}
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return a value without the mark that Ansible puts on text from outside, such as a cloud."""
+    if isinstance(value, dict):
+        if value.keys() == {_UNSAFE}:
+            return value[_UNSAFE]
+        return {key: _unwrapped(item) for key, item in value.items()}
+    return [_unwrapped(item) for item in value] if isinstance(value, list) else value
 
 
 def is_dynamic(folder: Path, contents: dict[str, bytes]) -> bool:
