@@ -57,6 +57,7 @@ class _Wanted:
     region: str
     addresses: tuple[str, ...]
     ports: dict[str, int]
+    https_port: int | None
     code: str
 
     @property
@@ -65,6 +66,7 @@ class _Wanted:
             "region": self.region,
             "addresses": list(self.addresses),
             "ports": self.ports,
+            "https_port": self.https_port,
             "code": self.code,
         }
 
@@ -74,14 +76,20 @@ def log_file(where: project.Project) -> Path:
     return cloud_endpoints.state_dir(where) / "cloud.log"
 
 
-def ensure_cloud(where: project.Project, region: str, reporter: output.Reporter) -> list[str]:
+def ensure_cloud(
+    where: project.Project,
+    region: str,
+    reporter: output.Reporter,
+    *,
+    https_port: int | None = None,
+) -> list[str]:
     """Start the local cloud, or anew where its code or its settings changed; return what changed.
 
     Raises FleetError with the last lines of its log if it does not come up.
     """
     with _lock(where, reporter):
         record = _read_record(where)
-        wanted = _wanted(where, region, record)
+        wanted = _wanted(where, region, https_port, record)
         reason = _restart_reason(where, record, wanted)
         if not reason:
             return []
@@ -137,13 +145,15 @@ def _read_record(where: project.Project) -> dict[str, Any]:
     return files.read_state(_memory(where) / "process.json")
 
 
-def _wanted(where: project.Project, region: str, record: dict[str, Any]) -> _Wanted:
+def _wanted(
+    where: project.Project, region: str, https_port: int | None, record: dict[str, Any]
+) -> _Wanted:
     gateway = network.gateway(where)
     # Devices are told the first address.
     addresses = (gateway, _LOOPBACK) if gateway else (_LOOPBACK,)
     former = (record.get("wanted") or {}).get("ports")
     ports = former if isinstance(former, dict) and former.keys() == _PREFERRED.keys() else None
-    return _Wanted(region, addresses, ports or _choose_ports(addresses), _code(where))
+    return _Wanted(region, addresses, ports or _choose_ports(addresses), https_port, _code(where))
 
 
 def _choose_ports(addresses: Sequence[str]) -> dict[str, int]:
@@ -231,6 +241,8 @@ def _command(state: Path, wanted: _Wanted) -> list[str]:
     command += ["--region", wanted.region]
     for name, port in wanted.ports.items():
         command += [f"--{name}", str(port)]
+    if wanted.https_port:
+        command += ["--https-port", str(wanted.https_port)]
     for address in wanted.addresses:
         command += ["--device-address", address]
     return command

@@ -6,6 +6,7 @@ Ansible and the tooling both read:
     site_cloud: local        # or aws
     site_region: eu-west-1
     site_aws_profile: ""     # on AWS: the profile of the user's AWS configuration; empty: default
+    site_https_port: 443     # local: a second port for devices, which AWS's own nuclei expect
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Environment:
     """`local` or `aws`."""
     region: str
     profile: str | None = None
+    https_port: int | None = None
 
     @property
     def local(self) -> bool:
@@ -72,7 +74,16 @@ def _environment(name: str, place: str, document: object) -> Environment:
     if not isinstance(region, str) or not region or "{" in region:
         raise FleetError(f"{place}: site_region: should be the plain name of a region")
     profile = values.get("site_aws_profile") or None
-    return Environment(name, cloud, region, str(profile) if profile else None)
+    port = values.get("site_https_port")
+    if port is not None and (not str(port).isdigit() or not 0 < int(str(port)) < 65536):
+        raise FleetError(f"{place}: site_https_port: should be a port")
+    return Environment(
+        name,
+        cloud,
+        region,
+        profile=str(profile) if profile else None,
+        https_port=int(str(port)) if port is not None else None,
+    )
 
 
 def connect(where: project.Project, environment: Environment) -> aws.Account:
@@ -93,7 +104,9 @@ def reach(
     if environment.local:
         inventory_path = where.inventory(environment.name)
         changes += controller.ensure_controller(where, inventory_path, reporter)
-        changes += cloud_process.ensure_cloud(where, environment.region, reporter)
+        changes += cloud_process.ensure_cloud(
+            where, environment.region, reporter, https_port=environment.https_port
+        )
     return connect(where, environment), changes
 
 

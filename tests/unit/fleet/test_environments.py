@@ -43,10 +43,11 @@ def test_the_shipped_environments_can_be_read() -> None:
         ("site_cloud: moon\n", "site_cloud: should be local or aws"),
         ("site_cloud: aws\n", "site_region: should be the plain name of a region"),
         ("site_cloud: aws\nsite_region: '{{ x }}'\n", "site_region: should be the plain name"),
+        (f"{LOCAL}site_https_port: many\n", "site_https_port: should be a port"),
         ("- 1\n", "site_cloud"),
         ("a: b: c\n", "cloud.yml"),
     ],
-    ids=["no cloud", "unknown cloud", "no region", "template", "a list", "no YAML"],
+    ids=["no cloud", "unknown cloud", "no region", "template", "port", "a list", "no YAML"],
 )
 def test_bad_settings_are_refused_by_place(where: project.Project, text: str, message: str) -> None:
     """The file and the key are named."""
