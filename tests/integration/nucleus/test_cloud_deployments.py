@@ -412,3 +412,45 @@ async def test_nucleus_is_configured_by_a_deployment(site: cloud_site.Site, thin
         assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended
         found = await device.nucleus.component("aws.greengrass.Nucleus")
         assert found["configuration"]["logging"]["level"] == "DEBUG"
+
+
+def _job(site: cloud_site.Site, thing: str, name: str, document: Any) -> None:
+    """Send a job that no deployment is behind."""
+    site.iot.create_job(
+        jobId=name,
+        targets=[f"arn:aws:iot:{cloud_site.REGION}:{cloud_site.ACCOUNT}:thing/{thing}"],
+        document=json.dumps(document),
+        namespaceId="aws-gg-deployment",
+    )
+
+
+async def test_jobs_that_cannot_be_done_are_rejected(site: cloud_site.Site, thing: str) -> None:
+    """Garbage and documents older than what was done are REJECTED with a reason; work goes on."""
+    async with cloud_site.device(site, thing) as device:
+        one = press(thing)
+        site.publish(one)
+        site.group(f"line-{thing}", thing)
+        await device.ended(site.deploy(f"line-{thing}", {one.name: "1.0.0"}))
+        stale = {
+            "deploymentId": f"stale-{thing}",
+            "configurationArn": "arn:aws:greengrass:eu-west-1:123456789012:configuration:"
+            f"thinggroup/line-{thing}:1",
+            "creationTimestamp": 1000,
+            "components": {},
+        }
+        jobs = {f"garbage-{thing}": {"deploymentId": 5}, f"stale-{thing}": stale}
+        for name, document in jobs.items():
+            _job(site, thing, name, document)
+        for name, reason in zip(jobs, ("cannot use", "newer deployment"), strict=True):
+
+            def execution(name: str = name) -> dict[str, Any]:
+                found = site.iot.describe_job_execution(jobId=name, thingName=thing)
+                return dict(found["execution"])
+
+            await device.until(lambda: execution()["status"] == "REJECTED", f"{name} is rejected")
+            details = execution()["statusDetails"]["detailsMap"]
+            assert reason in details["deployment-failure-cause"]
+        await device.nucleus.in_state(one.name, "RUNNING", "1.0.0")
+        site.publish(press(thing, "1.1.0"))
+        ended = await device.ended(site.deploy(f"line-{thing}", {one.name: "1.1.0"}))
+        assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended

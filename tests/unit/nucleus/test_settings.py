@@ -76,3 +76,56 @@ def test_wrong_value_is_named_by_its_place(tmp_path: Path, nucleus: str, sentenc
         settings.load(write(tmp_path, whole))
     assert str(raised.value).startswith(str(tmp_path / "config" / "config.yaml"))
     assert sentence in str(raised.value)
+
+
+def test_cloud_is_read_in_the_shape_of_greengrass(tmp_path: Path) -> None:
+    """Identity stands in `system`, endpoints in the nucleus's configuration; a port may be text."""
+    whole = """
+        system: {thingName: press-01, certificateFilePath: /c, privateKeyPath: /k, rootCaPath: /r}
+        services:
+          aws.greengrass.Nucleus:
+            configuration:
+              iotDataEndpoint: data.example
+              iotCredEndpoint: credentials.example
+              iotRoleAlias: Alias
+              greengrassDataPlanePort: "443"
+              mqtt: {port: 443, keepAliveTimeoutMs: 30000}
+              fleetStatus: {periodicStatusPublishIntervalSeconds: 172800}
+    """
+    found = settings.load(write(tmp_path, whole))
+    assert found.cloud == settings.CloudSettings(
+        data_endpoint="data.example",
+        credentials_endpoint="credentials.example",
+        role_alias="Alias",
+        data_plane_port=443,
+        mqtt_port=443,
+        keep_alive=30.0,
+        status_interval=172800,
+        certificate="/c",
+        private_key="/k",
+    )
+    assert found.cloud.missing == []
+    assert found.root_ca_path == "/r"
+
+
+def test_no_cloud_unless_it_is_named(tmp_path: Path) -> None:
+    """Without an endpoint there is none, and what a link would need is known."""
+    found = settings.load(write(tmp_path, "system: {thingName: press-01}"))
+    assert found.cloud.data_endpoint == ""
+    assert found.cloud.missing == ["system.certificateFilePath", "system.privateKeyPath"]
+
+
+def test_deployment_keeps_the_identity(tmp_path: Path) -> None:
+    """A deployment may move the endpoint, which takes a restart, but not the certificate."""
+    system = "system: {certificateFilePath: /c, privateKeyPath: /k}"
+    present = settings.load(write(tmp_path, system))
+    wanted = present.configured({"iotDataEndpoint": "elsewhere.example"})
+    assert wanted.cloud.certificate == "/c"
+    assert present.restart_needed(wanted) == ["cloud"]
+
+
+def test_status_reports_come_once_a_day_at_most(tmp_path: Path) -> None:
+    """Greengrass's own minimum holds (contract 5.9)."""
+    present = settings.load(write(tmp_path, ""))
+    often = {"fleetStatus": {"periodicStatusPublishIntervalSeconds": 10}}
+    assert present.configured(often).cloud.status_interval == 86400
