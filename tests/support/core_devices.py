@@ -35,6 +35,11 @@ def group_arn(group: str, region: str = "eu-west-1") -> str:
     return f"arn:aws:iot:{region}:123456789012:thinggroup/{group}"
 
 
+def thing_arn(thing: str, region: str = "eu-west-1") -> str:
+    """Return the ARN of a thing of the running cloud."""
+    return f"arn:aws:iot:{region}:123456789012:thing/{thing}"
+
+
 class Identity(NamedTuple):
     """Who a device is."""
 
@@ -55,7 +60,8 @@ class Fleet:
     ) -> None:
         self.cloud = cloud
         self.group = group
-        self._arn = group_arn(group, cloud.endpoints.region)
+        self._region = cloud.endpoints.region
+        self._arn = group_arn(group, self._region)
         self._directory = directory
         self._iot = cloud.client("iot")
         self._greengrass = cloud.client("greengrassv2")
@@ -93,14 +99,20 @@ class Fleet:
         version: str = "1.0.0",
         *,
         update: dict[str, Any] | None = None,
+        thing: str | None = None,
         **members: Any,
     ) -> dict[str, Any]:
-        """Create a deployment, `update` is its `configurationUpdate`; return the answer."""
+        """Create a deployment for the group or one thing; return the answer.
+
+        `update` is its `configurationUpdate`.
+        """
         component: dict[str, Any] = {"componentVersion": version}
         if update is not None:
             component["configurationUpdate"] = update
         answer: dict[str, Any] = self._greengrass.create_deployment(
-            targetArn=self._arn, components={COMPONENT: component}, **members
+            targetArn=self._arn if thing is None else thing_arn(thing, self._region),
+            components={COMPONENT: component},
+            **members,
         )
         return answer
 

@@ -9,13 +9,14 @@ import os
 import random
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.support import core_devices, devices, running_cloud
+from tests.support import core_devices, devices, running_cloud, thing_devices
 
 DEVICES = 8
 SECONDS = 0.4
@@ -33,6 +34,7 @@ class Site:
     def __init__(self, cloud: running_cloud.RunningCloud, directory: Path) -> None:
         self.cloud = cloud
         self.fleet = core_devices.Fleet(cloud, directory, "line")
+        self._greengrass = cloud.client("greengrassv2")
         self.identities = self.fleet.add(f"press-{n}" for n in range(DEVICES))
         self.fleet.publish()
 
@@ -47,18 +49,26 @@ class Site:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    def deploy(self, token: str) -> str:
-        """Create the deployment, again as often as the cloud dies meanwhile; return its job."""
+    def outcome(self, deployment: str) -> str:
+        """Return the status of a deployment."""
+        try:
+            found = self._greengrass.get_deployment(deploymentId=deployment)
+        except (BotoCoreError, ClientError):
+            return ""
+        return str(found["deploymentStatus"])
 
-        def attempt() -> str | None:
+    def deploy(self, thing: str | None = None) -> dict[str, Any]:
+        """Create a deployment, again as often as the cloud dies meanwhile; return the answer."""
+        token = str(uuid.uuid4())
+
+        def attempt() -> dict[str, Any] | None:
             try:
-                answer: str = self.fleet.deploy(clientToken=token)["iotJobId"]
+                return self.fleet.deploy(clientToken=token, thing=thing)
             except (BotoCoreError, ClientError):
                 return None
-            return answer
 
-        job: str = running_cloud.wait_for(attempt, "the deployment is created", PATIENCE)
-        return job
+        answer: dict[str, Any] = running_cloud.wait_for(attempt, "it is created", PATIENCE)
+        return answer
 
 
 def mosquitto(cloud: int) -> int | None:
@@ -91,11 +101,11 @@ async def test_a_deployment_survives_any_order_of_deaths(
     try:
         async with asyncio.timeout(PATIENCE):
             await core_devices.all_connected(fleet)
-        creating = asyncio.create_task(asyncio.to_thread(site.deploy, str(uuid.uuid4())))
+        creating = asyncio.create_task(asyncio.to_thread(site.deploy))
         for victim in order:
             await asyncio.sleep(chance.uniform(0, SPREAD))
             await kill(site, fleet, victim, chance)
-        job = await creating
+        job = (await creating)["iotJobId"]
         await finished(site, fleet, job)
     finally:
         await asyncio.gather(*(device.cut() for device in fleet))
@@ -106,8 +116,34 @@ async def test_a_deployment_survives_any_order_of_deaths(
     assert refused == []
 
 
+@pytest.mark.parametrize("order", ORDERS[::2], ids="-".join)
+async def test_a_thing_deployment_survives_as_well(site: Site, order: tuple[str, ...]) -> None:
+    """What a shadow brings is deployed once, and the cloud knows that it is completed."""
+    chance = random.Random("-".join(order))  # noqa: S311 - moments, not secrets
+    identity = site.identities[ORDERS.index(order)]
+    device = thing_devices.ThingDevice(site.cloud, identity, seconds=SECONDS)
+    device.start()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await device.connected.wait()
+        creating = asyncio.create_task(asyncio.to_thread(site.deploy, identity.thing))
+        for victim in order:
+            await asyncio.sleep(chance.uniform(0, SPREAD))
+            await kill(site, [device], victim, chance)
+        deployment = (await creating)["deploymentId"]
+        await asyncio.to_thread(
+            running_cloud.wait_for,
+            lambda: site.outcome(deployment) == "COMPLETED",
+            f"deployment {deployment} is completed",
+            PATIENCE,
+        )
+    finally:
+        await device.cut()
+    assert len(device.deployed) == 1
+
+
 async def kill(
-    site: Site, fleet: list[core_devices.CoreDevice], victim: str, chance: random.Random
+    site: Site, fleet: Sequence[core_devices.CoreDevice], victim: str, chance: random.Random
 ) -> None:
     """Kill the cloud, the broker or half of the devices, and bring them back."""
     if victim == "cloud":
@@ -115,7 +151,7 @@ async def kill(
     elif victim == "broker":
         await asyncio.to_thread(site.kill_broker)
     else:
-        for device in chance.sample(fleet, DEVICES // 2):
+        for device in chance.sample(fleet, (len(fleet) + 1) // 2):
             await device.cut()
             device.start()
 
