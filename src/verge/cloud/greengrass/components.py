@@ -126,13 +126,15 @@ class Store:
         )
         return list(map(self._read, rows))
 
-    def newest_first(self, name: str) -> Iterator[Version]:
-        """Yield the versions of a component, those of this account before those of AWS."""
+    def deployable(self, name: str) -> list[str]:
+        """Return the versions that can be deployed, newest first, this account's before AWS's."""
         rows = self._database.all(
-            "SELECT * FROM greengrass_components WHERE name = ? ORDER BY rank DESC", (name,)
+            "SELECT version FROM greengrass_components WHERE name = ? AND state = ?"
+            " ORDER BY rank DESC",
+            (name, DEPLOYABLE),
         )
-        yield from map(self._read, rows)
-        yield from self.provided(name)
+        own = [str(row["version"]) for row in rows]
+        return [*own, *(each for each in public.newest_first(name) if each not in own)]
 
     def provided(self, name: str) -> Iterator[Version]:
         """Yield the versions of a component that AWS provides, newest first."""

@@ -88,4 +88,4 @@ class Reach:
         return frozenset(found)
 
     def _fitting(self, name: str, wanted: versions.Requirement) -> list[str]:
-        return [v.version for v in self._store.newest_first(name) if wanted.allows(v.version)]
+        return [version for version in self._store.deployable(name) if wanted.allows(version)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from verge.cloud.greengrass import components, faults, recipes
@@ -24,13 +24,14 @@ def resolve(
     if name is None:
         raise faults.invalid("componentName", "each candidate must have a componentName")
     wanted = _requirements(candidate)
-    deployable = [v for v in store.newest_first(name) if v.state == components.DEPLOYABLE]
-    fitting = [v for v in deployable if _allows(wanted.values(), v)]
+    deployable = store.deployable(name)
+    fitting = [version for version in deployable if _allows(wanted.values(), version)]
     if not fitting:
         raise _refusal(name, wanted, deployable)
     for version in fitting:
-        if _claims(version, attributes):
-            return _answer(store, version)
+        found = store.find(name, version)
+        if found is not None and _claims(found, attributes):
+            return _answer(store, found)
     claimed = " ".join(f"{key}={value}" for key, value in sorted(attributes.items())) or "none"
     raise faults.NotFoundFault(
         f"The component {name} has versions that satisfy {_text(wanted)} but none of them claim "
@@ -51,17 +52,18 @@ def _requirements(candidate: Mapping[str, Any]) -> dict[str, versions.Requiremen
     return parsed
 
 
-def _allows(wanted: Any, version: components.Version) -> bool:
-    return all(requirement.allows(version.version) for requirement in wanted)
+def _allows(wanted: Iterable[versions.Requirement], version: str) -> bool:
+    return all(requirement.allows(version) for requirement in wanted)
 
 
 def _refusal(
     name: str,
     wanted: Mapping[str, versions.Requirement],
-    deployable: Sequence[components.Version],
+    deployable: Sequence[str],
 ) -> faults.Fault:
     each_alone = all(
-        any(requirement.allows(v.version) for v in deployable) for requirement in wanted.values()
+        any(requirement.allows(version) for version in deployable)
+        for requirement in wanted.values()
     )
     if len(wanted) > 1 and each_alone and deployable:
         return faults.ConflictFault(
