@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from verge.cloud.jobs import configuration as configurations
 
 DOCUMENT_LIMIT = 32_768
 _JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+_log = logging.getLogger(__name__)
 
 Committed = Callable[[model.Execution], None]
 """Called with an execution when its change is durable, before anybody else hears of it."""
@@ -64,6 +67,7 @@ class Service:
             self.store.wait(job.id, members)
             self.complete(job)
             found.wakes = True
+        _log.info("Job created job=%s things=%d", job.id, len(members))
 
     def job(self, job_id: str) -> model.Job:
         """Return a job. Raises JobError."""
@@ -224,6 +228,9 @@ class Service:
 
     def end(self, found: changes.Changes, execution: model.Execution, status: str) -> None:
         """End an execution that its device has not ended."""
+        _log.info(
+            "Execution ended job=%s thing=%s status=%s", execution.job_id, execution.thing, status
+        )
         self._end(found, execution, status)
         self._judge(found, msgspec.structs.replace(execution, status=status))
 
@@ -285,3 +292,4 @@ class Service:
         job.updated_at = job.completed_at = self.clock()
         job.reason_code, job.comment = reason, comment
         self.store.save_job(job)
+        _log.info("Job canceled job=%s reason=%s comment=%s", job.id, reason, comment)
