@@ -21,7 +21,7 @@ from moto.moto_server import werkzeug_app
 from werkzeug.wrappers import Request, Response
 
 from verge.cloud import database, settings
-from verge.cloud.aws import clock, journal, operations
+from verge.cloud.aws import clock, journal, operations, snapshot
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MOTO_ACCOUNT = "123456789012"  # the account that moto takes for its own unless told in a header
+SNAPSHOT_EVERY = 1000  # entries: a second of replaying
+_MOTO_API = "/moto-api/"  # changes moto's own settings, which no snapshot has
 _HOP_BY_HOP = frozenset({"connection", "content-length", "expect", "transfer-encoding"})
 
 Headers = Iterable[tuple[str, str]]
@@ -42,8 +44,17 @@ class Backend:
     dates.
     """
 
-    def __init__(self, *, database: database.Database, settings: settings.Settings) -> None:
+    def __init__(
+        self,
+        *,
+        database: database.Database,
+        settings: settings.Settings,
+        snapshot_every: int = SNAPSHOT_EVERY,
+    ) -> None:
         self._journal = journal.Journal(database)
+        self._snapshots = snapshot.Snapshots(database)
+        self._every = snapshot_every
+        self._since_snapshot = 0
         self._settings = settings
         self._lock = threading.RLock()
         self._changed: dict[str, list[Callable[[], None]]] = {}
@@ -56,23 +67,35 @@ class Backend:
 
     def replay(self) -> int:
         """Make moto what it was; return how many requests that took."""
-        count = 0
-        for number, entry in self._journal.entries():
-            count += 1
-            try:
-                status = self._perform(entry).status_code
-            except Exception:  # noqa: BLE001  # what moto no longer takes must not cost the rest
-                _log.exception("Journal entry skipped number=%d", number)
-                continue
-            if status >= 400:
-                _log.warning(
-                    "Journal entry refused number=%d request=%s %s status=%d",
-                    number,
-                    entry.method,
-                    entry.target,
-                    status,
-                )
-        return count
+        with self._lock:
+            begin = 0 if self._journal.has(_MOTO_API) else self._snapshots.restore()
+            number = begin
+            for number, entry in self._journal.entries(begin):  # used below
+                self._since_snapshot += 1
+                self._repeat(number, entry)
+            replayed = self._since_snapshot
+            self._take_snapshot(number)
+            return replayed
+
+    def _repeat(self, number: int, entry: journal.Entry) -> None:
+        try:
+            status = self._perform(entry).status_code
+        except Exception:  # noqa: BLE001  # what moto no longer takes must not cost the rest
+            _log.exception("Journal entry skipped number=%d", number)
+            return
+        if status >= 400:
+            _log.warning(
+                "Journal entry refused number=%d request=%s %s status=%d",
+                number,
+                entry.method,
+                entry.target,
+                status,
+            )
+
+    def _take_snapshot(self, number: int) -> None:
+        if self._since_snapshot >= self._every:
+            self._snapshots.take(number)
+            self._since_snapshot = 0
 
     def handle(self, request: Request) -> Response:
         """Answer a request from outside."""
@@ -143,7 +166,9 @@ class Backend:
             )
             response = self._perform(entry)
             if response.status_code < 400:
-                self._journal.append(entry)
+                number = self._journal.append(entry)
+                self._since_snapshot += 1
+                self._take_snapshot(number)
             return response
 
     def _perform(self, entry: journal.Entry) -> Response:

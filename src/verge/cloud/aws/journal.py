@@ -41,24 +41,36 @@ class Journal:
     def __init__(self, rows: database.Database) -> None:
         self._rows = rows
 
-    def append(self, entry: Entry) -> None:
-        """Keep an entry; when this returns, the death of the process does not lose it."""
-        self._rows.execute(
-            "INSERT INTO aws_journal (at, seed, method, target, headers, body) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                entry.at,
-                entry.seed,
-                entry.method,
-                entry.target,
-                json.dumps(entry.headers),
-                entry.body,
-            ),
+    def append(self, entry: Entry) -> int:
+        """Keep an entry; when this returns its number, the death of the process loses nothing."""
+        with self._rows.transaction():
+            self._rows.execute(
+                "INSERT INTO aws_journal (at, seed, method, target, headers, body) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    entry.at,
+                    entry.seed,
+                    entry.method,
+                    entry.target,
+                    json.dumps(entry.headers),
+                    entry.body,
+                ),
+            )
+            row = self._rows.one("SELECT last_insert_rowid() AS number")
+        return 0 if row is None else int(row["number"])
+
+    def has(self, prefix: str) -> bool:
+        """Whether a request's path begins with a prefix."""
+        return (
+            self._rows.one(
+                "SELECT 1 FROM aws_journal WHERE substr(target, 1, ?) = ?", (len(prefix), prefix)
+            )
+            is not None
         )
 
-    def entries(self, batch: int = 500) -> Iterator[tuple[int, Entry]]:
+    def entries(self, after: int = 0, batch: int = 500) -> Iterator[tuple[int, Entry]]:
         """Yield number and entry, oldest first."""
-        last = 0
+        last = after
         while found := self._rows.all(
             "SELECT * FROM aws_journal WHERE number > ? ORDER BY number LIMIT ?", (last, batch)
         ):
