@@ -97,7 +97,7 @@ class Nucleus:
 
         made = agent.create(self._settings, self.supervisor, self._device, known, clock)
         if made:
-            executor.cloud = made.remote
+            executor.preparation.cloud = made.remote
         return made
 
     def _given(self, installed: state.Installed) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from verge.nucleus.deployment import (
     groups,
     history,
     plan,
-    remote,
+    preparation,
     target,
 )
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
@@ -26,7 +26,7 @@ from verge.nucleus.ipc import host
 from verge.nucleus.lifecycle import definition, health, states, supervisor, users
 from verge.nucleus.lifecycle.supervisor import Reaction
 from verge.nucleus.store import packages, state, tree
-from verge.recipe import graph, model
+from verge.recipe import graph
 
 MAX_ATTEMPTS = 3
 """Preparations that may be cut short by an end of the nucleus before a deployment is given up."""
@@ -52,8 +52,9 @@ class Executor:
     ) -> None:
         self.wish = bootstrap.Wish.NOTHING
         """Whether the nucleus has to restart before deployments can go on."""
-        self.cloud: remote.Cloud | None = None
-        """Set where there is one to ask."""
+        self.preparation = preparation.Preparation(
+            configured, present, selector, store, records, known_groups, clock
+        )
         self._settings = configured
         self._device = present
         self._selector = selector
@@ -71,13 +72,7 @@ class Executor:
     async def changes(self, request: host.LocalDeployment) -> list[host.PlannedChange]:
         """Return what a request would change, touching nothing."""
         before = self._device.present
-        stored, now = self._records.stored_versions(), self._clock()
-        origin = target.Origin(cloud=self.cloud)
-        selection = await threads.run(
-            lambda: self._selector.select(request, before, stored, now, origin, planned=True),
-            name="plan",
-            stop=origin.stop,
-        )
+        selection = await self.preparation.plan(request)
         after = self._selector.compose(selection, before)
         self._check_nucleus(after)
         found = plan.changes(before, after)
@@ -119,8 +114,8 @@ class Executor:
         record.status = Status.IN_PROGRESS
         try:
             self._count_attempt(record, Phase.PREPARING)
-            selection = await self._select(record)
-            await self._fetch(record, selection)
+            selection = await self.preparation.select(record, self._stop)
+            await self.preparation.fetch(record, selection, self._stop)
             before = self._device.present
             after = self._selector.compose(selection, before)
             due = bootstrap.due(before, after)
@@ -158,91 +153,6 @@ class Executor:
                 "DEPLOYMENT_INTERRUPTED",
                 "NUCLEUS_ERROR",
             )
-
-    async def _select(self, record: Record) -> target.Selection:
-        """Choose all components, asking the cloud where the deployment came from there."""
-        stop, cloud, members = self._stop, self.cloud, None
-        if record.fleet:
-            await self._complete(record, stop)
-            admission.check(record, self._groups)
-            members = await self._members(cloud, stop)
-        origin = target.Origin(record.fleet, members, cloud, stop)
-        device, stored = self._device.present, self._records.stored_versions()
-        created = self._clock() if self._settings.processing_time else record.created
-        return await threads.run(
-            lambda: self._selector.select(record.request, device, stored, created, origin),
-            name="resolve",
-            stop=stop,
-        )
-
-    async def _complete(self, record: Record, stop: threads.Stop) -> None:
-        """Download the document if the cloud sent a mere reference to it."""
-        given, cloud = record.fleet, self.cloud
-        if not given or not admission.is_reference(given):
-            return
-        if cloud is None:
-            raise failures.DeploymentError(
-                "cannot download the deployment document: no cloud is configured any more",
-                "NETWORK_ERROR",
-                "NETWORK_ERROR",
-            )
-        content = await threads.run(
-            lambda: cloud.document(given.deployment_id, stop), name="document", stop=stop
-        )
-        admission.replace(record, content, self._clock())
-        self._records.save(record, Phase.PREPARING)
-
-    async def _members(
-        self, cloud: remote.Cloud | None, stop: threads.Stop
-    ) -> frozenset[str] | None:
-        """Return the groups that the device is in, as last known where the cloud does not say."""
-        if cloud is not None:
-            try:
-                found = await threads.run(
-                    lambda: cloud.thing_groups(stop), name="groups", stop=stop
-                )
-            except (remote.OfflineError, failures.DeploymentError) as error:
-                log.warning("Thing groups as last known", reason=error)
-            else:
-                self._groups.remember(found)
-                return found
-        return self._groups.members()
-
-    async def _fetch(self, record: Record, selection: target.Selection) -> None:
-        stop, stored = self._stop, selection.packages
-        missing = [(r, p) for r, p in selection.missing if not self._store.has(p.content)]
-        if missing and self.cloud is not None:
-            stored = await self._download(record, selection, missing)
-        former = self._store.bytes_copied
-        await threads.run(lambda: self._put(stored, stop), name="store", stop=stop)
-        record.bytes_copied += self._store.bytes_copied - former
-
-    def _put(self, stored: Sequence[packages.Package], stop: threads.Stop) -> None:
-        self._store.check_space(stored)
-        for package in stored:
-            stop.check()
-            self._store.put(package)
-
-    async def _download(
-        self,
-        record: Record,
-        selection: target.Selection,
-        missing: Sequence[tuple[model.Recipe, packages.Package]],
-    ) -> list[packages.Package]:
-        """Return all packages, those that were missing with their files."""
-        cloud, stop = self.cloud, self._stop
-        assert cloud  # noqa: S101 - the caller looked
-        # A download goes on where it was, however often the nucleus ends meanwhile.
-        attempts, record.attempts = record.attempts, 0
-        self._records.save(record, Phase.PREPARING)
-        fetched, count = await threads.run(
-            lambda: cloud.fetch(missing, self._store.check_space, stop), name="fetch", stop=stop
-        )
-        record.attempts = attempts
-        record.bytes_fetched += count
-        self._records.save(record, Phase.PREPARING)
-        by_content = {package.content: package for package in fetched}
-        return [by_content.get(package.content, package) for package in selection.packages]
 
     def _wanted_settings(self, wanted: state.DeviceState) -> settings.Settings:
         content = tree.plain(wanted.configuration.get(settings.NUCLEUS, {}))
@@ -379,8 +289,7 @@ class Executor:
             self._device.configuration.forget(name)
         self._clean_up(after)
         record.detail = Detail.SUCCESSFUL
-        if self.cloud is not None:
-            self.cloud.clear()
+        self.preparation.clear()
         self._end(record, Status.SUCCEEDED, None)
         try:
             self._records.back_up()

@@ -15,6 +15,7 @@ from verge.nucleus.deployment import (
     offers,
     remote,
     resolution,
+    roots,
     sources,
 )
 from verge.nucleus.ipc import host
@@ -134,14 +135,14 @@ class Selector:
             else None
         )
         catalogue = sources.Catalogue(given, device, stored, self._settings.paths, asked)
-        roots = (
-            _fleet_roots(request, device, origin.fleet, origin.members)
+        wanted = (
+            roots.of_fleet(request, device, origin.fleet, origin.members, BUILT_IN)
             if origin.fleet
-            else _roots(request, device, catalogue)
+            else roots.of_local(request, device, catalogue)
         )
         resolved = resolution.resolve(
             resolution.Request(
-                roots=roots,
+                roots=wanted,
                 candidates=catalogue.candidates,
                 active={
                     name: versions.Version.parse(installed.version)
@@ -151,7 +152,6 @@ class Selector:
                 remedy=_PUBLISH if origin.fleet else _ADD,
             )
         )
-        roots = _pinned(roots, resolved)
         if origin.fleet is None:
             _check_configured(request, resolved)
         chosen = {
@@ -165,7 +165,8 @@ class Selector:
             )
             for name, version in resolved.items()
         }
-        return Selection(request, created, chosen, roots, clears=origin.fleet is not None)
+        pinned = roots.pinned(wanted, resolved)
+        return Selection(request, created, chosen, pinned, clears=origin.fleet is not None)
 
     def _choose(
         self,
@@ -290,54 +291,6 @@ class Selector:
             or (former.memory_kilobytes if former else None),
             cpus=wanted.cpus or (former.cpus if former else None),
         )
-
-
-def _roots(
-    request: host.LocalDeployment, device: state.DeviceState, catalogue: sources.Catalogue
-) -> dict[str, dict[str, str]]:
-    """Return the roots of all groups once the request is done (contract 3.10, 4)."""
-    group = documents.group_of(request)
-    own = dict(device.roots.get(group, {}))
-    for name in request.roots_to_remove:
-        own.pop(name, None)
-    for name, requirement in request.roots_to_add.items():
-        own[name] = catalogue.pin(name, requirement)
-    everyone = {**{g: dict(r) for g, r in device.roots.items()}, group: own}
-    return {name: roots for name, roots in everyone.items() if roots}
-
-
-def _fleet_roots(
-    request: host.LocalDeployment,
-    device: state.DeviceState,
-    fleet: documents.Fleet,
-    members: Collection[str] | None,
-) -> dict[str, dict[str, str]]:
-    """Return the roots of all groups that the device is in, those of one replaced (contract 3.3).
-
-    What the nucleus is itself has the version it has; asking for another one changes nothing.
-    """
-    kept = {g: dict(r) for g, r in device.roots.items() if belongs(g, members)}
-    for group in sorted({*device.roots} - {*kept, fleet.group}):
-        roots = ", ".join(device.roots[group])
-        log.info("Group left, its components go unless others ask", group=group, components=roots)
-    own = {name: v for name, v in request.roots_to_add.items() if name not in BUILT_IN}
-    everyone = {**kept, fleet.group: own}
-    return {name: roots for name, roots in everyone.items() if roots}
-
-
-def belongs(group: str, members: Collection[str] | None) -> bool:
-    """Return whether the roots of a group still count; those of no thing group always do."""
-    return members is None or not group.startswith("thinggroup/") or group in members
-
-
-def _pinned(
-    roots: Mapping[str, Mapping[str, str]], resolved: Mapping[str, versions.Version]
-) -> dict[str, dict[str, str]]:
-    """Return the roots with the exact versions that were chosen for them."""
-    return {
-        group: {name: str(resolved.get(name, wanted)) for name, wanted in own.items()}
-        for group, own in roots.items()
-    }
 
 
 def _check_configured(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from verge.nucleus.deployment import groups, target
+from verge.nucleus.deployment import groups, roots
 from verge.nucleus.store import database
 
 ARN = "arn:aws:greengrass:e:1:configuration:thinggroup/a:1"
@@ -63,4 +63,4 @@ def test_groups_that_are_gone_are_forgotten(db: database.Database) -> None:
 )
 def test_whose_roots_count(group: str, members: set[str] | None, counts: bool) -> None:
     """Only a thing group can be left; without knowledge nothing is (contract 3.3)."""
-    assert target.belongs(group, members) is counts
+    assert roots.belongs(group, members) is counts
