@@ -179,7 +179,9 @@ def cloud(
     environment = environments.read_environment(where, env)
     if env_vars:
         print("\n".join(environments.shell_lines(where, environment)))
-    elif logs:
+        return
+    environments.require_local(environment)
+    if logs:
         print("\n".join(cloud_process.read_log(where, lines)))
     elif reset:
         report.print_changes(cloud_process.reset_cloud(where, reporter), "done")

@@ -102,6 +102,9 @@ def reach(
     """Return the account of an environment, and what changed; the local cloud is started first."""
     changes: list[str] = []
     if environment.local:
+        # For what is run from here on, Ansible above all.
+        for name in foreign_variables(environment):
+            del os.environ[name]
         inventory_path = where.inventory(environment.name)
         changes += controller.ensure_controller(where, inventory_path, reporter)
         changes += cloud_process.ensure_cloud(
@@ -123,13 +126,33 @@ def variables(where: project.Project, environment: Environment) -> dict[str, str
         "AWS_REGION": found.region,
         "AWS_DEFAULT_REGION": found.region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        **_without_proxy(),
     }
+
+
+def _without_proxy() -> dict[str, str]:
+    """Return what keeps requests to this machine from a proxy, where there is one."""
+    if not any(os.environ.get(name) for name in ("http_proxy", "HTTP_PROXY", "all_proxy")):
+        return {}
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host for host in known.split(",") if host]
+    value = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def require_local(environment: Environment) -> None:
+    """Refuse an environment whose cloud does not run here."""
+    if not environment.local:
+        raise FleetError(
+            f"cannot look after the cloud of {environment.name}: it is an AWS account",
+            "`--env-vars` leads your AWS tools to it; without --env the local cloud is meant",
+        )
 
 
 def foreign_variables(environment: Environment) -> list[str]:
     """Return the variables, set here and now, that would lead to another cloud."""
     if environment.local:
-        names = ["AWS_PROFILE", "AWS_SESSION_TOKEN"]
+        names = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"]
     else:
         names = [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]
         if os.environ.get("AWS_ACCESS_KEY_ID") == LOCAL_KEY:

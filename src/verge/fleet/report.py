@@ -30,7 +30,8 @@ _NEXT_STEPS = (
     ("./inv drop PICTURE", "see what the devices find in a picture of yours"),
     ("./inv status", "what runs where"),
     ("./inv logs verge.OnnxObjectDetection --device press-01 --follow", "watch the detector"),
-    ("./inv deploy --all --check", "what a change in inventory/ or components/ would do"),
+    ("./inv publish --dry-run", "which components would get a new version"),
+    ("./inv cloud --status", "where the local cloud is reached"),
     ("./inv destroy", "remove the devices again"),
 )
 

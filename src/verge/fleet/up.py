@@ -20,6 +20,7 @@ from verge.fleet import (
     devices,
     environments,
     errors,
+    files,
     inventory,
     network,
     output,
@@ -136,7 +137,9 @@ def bring_up_by_cloud(
     reporter.step(f"Bringing up {', '.join(fleet.devices)}")
     provisioned = playbook.run_playbook(where, "provision", inventory=fleet.path, reporter=reporter)
     changes += [f"{host}: {task}" for host, task in provisioned.changes]
-    changes += deploy_targets(account, wanted, reporter)
+    # Two commands at once must not make the same deployment twice.
+    with files.held(where.state_dir / "locks" / "deploy", "deployment", reporter.detail):
+        changes += deploy_targets(account, wanted, reporter)
     reporter.step("Verifying that everything is at work")
     versions = {
         device: {name: item.version for name, item in target.components.items()}

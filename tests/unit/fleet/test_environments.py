@@ -105,6 +105,26 @@ def test_shells_are_led_back_to_aws(
     assert "export AWS_REGION=us-east-2" in lines
 
 
+def test_a_proxy_is_kept_out_of_the_way(
+    where: project.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where requests go through a proxy, those to this machine do not; other exceptions stay."""
+    make_environment(where, LOCAL)
+    path = cloud_endpoints.state_dir(where) / "endpoints.json"
+    samples.write_files(path.parent, {path.name: json.dumps(ENDPOINTS)})
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "intranet.example")
+    found = environments.variables(where, environments.read_environment(where, "local"))
+    assert found["NO_PROXY"] == "intranet.example,127.0.0.1"
+
+
+def test_an_account_is_not_looked_after_here(where: project.Project) -> None:
+    """`inv cloud --env aws` has nothing to start or stop, and says what there is instead."""
+    make_environment(where, "site_cloud: aws\nsite_region: us-east-2\n", "aws")
+    with pytest.raises(errors.FleetError, match="it is an AWS account"):
+        environments.require_local(environments.read_environment(where, "aws"))
+
+
 def test_a_profile_of_the_user_does_not_reach_the_local_cloud(
     where: project.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
