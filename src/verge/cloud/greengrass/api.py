@@ -21,6 +21,9 @@ Result = dict[str, Any]
 
 ARTIFACT = "GetComponentVersionArtifact"
 
+_METHODS = ("GET", "POST", "PUT", "DELETE")
+_ANY_PATH = "/greengrass/v2/{rest+}"
+
 _COLON = "(?::|%3[Aa])"
 _TAGS = re.compile(
     rf"/tags/(?P<resourceArn>(?!arn{_COLON}[^/:%]*{_COLON}(?!greengrass{_COLON}))[^/]+)"
@@ -47,8 +50,9 @@ class Api:
         self._tokens = tokens
 
     def routes(self) -> Sequence[routing.Route]:
-        """Return a route for every operation of the service model."""
-        return [self._route(operation) for operation in model.operations()]
+        """Return a route for every operation of the service model, and for what is none."""
+        known = [self._route(operation) for operation in model.operations()]
+        return [*known, *(routing.Route.of(each, _ANY_PATH, _unknown) for each in _METHODS)]
 
     def handler(self, name: str) -> routing.Handler:
         """Return what answers requests for one operation."""
@@ -96,3 +100,13 @@ class Api:
         if name == ARTIFACT:
             return self._artifact_url(params, request.host_url.rstrip("/"))
         return self._operations[name](params)
+
+
+def _unknown(request: Request, _: Mapping[str, str]) -> Response:
+    """Refuse what is no operation by its name; what only devices may ask is none here."""
+    fault = faults.ValidationFault(
+        f"cannot handle {request.method} {routing.raw_path(request)}: no operation of "
+        f"{model.SERVICE} has this path",
+        reason="UNKNOWN_OPERATION",
+    )
+    return wire.refusal(fault, str(uuid.uuid4()))

@@ -165,8 +165,8 @@ class Registry:
             self._database.execute(
                 "INSERT INTO greengrass_installed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (thing, name) DO UPDATE SET"
-                " changed = iif(state = excluded.state AND version = excluded.version,"
-                "               changed, excluded.changed),"
+                " changed = CASE WHEN state = excluded.state AND version = excluded.version"
+                "           THEN changed ELSE excluded.changed END,"
                 " version = excluded.version, state = excluded.state, reason = excluded.reason,"
                 " codes = excluded.codes, root = excluded.root, source = excluded.source,"
                 " reported = excluded.reported, generation = excluded.generation",
