@@ -11,6 +11,7 @@ from verge.cloud.objects import blobs, call, checksums, chunks, faults, signatur
 
 MAX_SIZE = 5 * 1024**3
 """Bytes of one upload; larger objects take parts."""
+_MAX_DOCUMENT = 16 * 1024 * 1024
 _STREAMING = "STREAMING-"
 
 
@@ -26,17 +27,12 @@ class Received(NamedTuple):
 
 def receive(request: call.Call, store: blobs.Blobs, algorithm: str | None = None) -> Received:
     """Write the body of a request to a blob. Raises FaultError; then nothing is kept."""
-    stream, chunked = _stream(request)
-    trailer = (request.header("x-amz-trailer") or "").lower()
-    given = _given(request)
-    chosen = given[0] if given else trailer.removeprefix(checksums.PREFIX).upper() or algorithm
-    digests = checksums.Digests(chosen or "CRC64NVME")
+    # Chunk headers come on top of the content.
+    stream, chunked = _stream(request, MAX_SIZE + MAX_SIZE // 16)
+    digests = checksums.Digests(_promised(request) or algorithm or "CRC64NVME")
     segment = store.receive(stream, digests)
     try:
-        expected = given[1] if given else None
-        if chunked is not None and trailer:
-            expected = chunked.trailers.get(trailer, "")
-        _check(request, digests, expected)
+        _check(request, digests, chunked)
     except BaseException:
         store.discard([segment.blob])
         raise
@@ -51,20 +47,17 @@ def receive(request: call.Call, store: blobs.Blobs, algorithm: str | None = None
 
 def document(request: call.Call) -> bytes:
     """Return the body of a request that carries a document, checked like any other."""
-    stream, chunked = _stream(request)
-    if chunked is None and request.request.content_length is None:
-        stream = io.BytesIO(request.request.get_data())
+    stream, chunked = _stream(request, _MAX_DOCUMENT)
     body = stream.read()
-    given = _given(request)
-    digests = checksums.Digests(given[0] if given else None)
+    digests = checksums.Digests(_promised(request))
     digests.update(body)
-    _check(request, digests, given[1] if given else None)
+    _check(request, digests, chunked)
     return body
 
 
-def _stream(request: call.Call) -> tuple[io.BufferedReader | io.BytesIO, chunks.Chunked | None]:
+def _stream(request: call.Call, limit: int) -> tuple[io.BufferedReader, chunks.Chunked | None]:
     source = request.request.environ["wsgi.input"]
-    source.limit = MAX_SIZE + MAX_SIZE // 16  # chunk headers come on top
+    source.limit = limit
     plain = io.BufferedReader(source, blobs.BLOCK)
     kind = request.header("x-amz-content-sha256") or ""
     encoded = "aws-chunked" in (request.header("content-encoding") or "")
@@ -78,15 +71,25 @@ def _stream(request: call.Call) -> tuple[io.BufferedReader | io.BytesIO, chunks.
     return io.BufferedReader(decoded, blobs.BLOCK), decoded
 
 
-def _given(request: call.Call) -> tuple[str, str] | None:
+def _promised(request: call.Call) -> str | None:
+    """Return the algorithm of the checksum that comes in a header or after the body."""
+    trailer = (request.header("x-amz-trailer") or "").lower()
     for algorithm in checksums.ALGORITHMS:
-        value = request.header(checksums.PREFIX + algorithm.lower())
-        if value is not None:
-            return algorithm, value
-    return None
+        if request.header(checksums.PREFIX + algorithm.lower()) is not None:
+            return algorithm
+    return trailer.removeprefix(checksums.PREFIX).upper() or None
 
 
-def _check(request: call.Call, digests: checksums.Digests, expected: str | None) -> None:
+def _expected(request: call.Call, chunked: chunks.Chunked | None) -> str | None:
+    name = checksums.PREFIX + (_promised(request) or "").lower()
+    given = request.header(name)
+    if given is None and chunked is not None and request.header("x-amz-trailer"):
+        return chunked.trailers.get(name, "")
+    return given
+
+
+def _check(request: call.Call, digests: checksums.Digests, chunked: chunks.Chunked | None) -> None:
+    expected = _expected(request, chunked)
     size = request.header("x-amz-decoded-content-length")
     if size is not None and size != str(digests.size):
         raise faults.FaultError(

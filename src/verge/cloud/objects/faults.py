@@ -7,7 +7,6 @@ from verge.cloud import errors
 _STATUS = {
     "AccessDenied": 403,
     "BucketNotEmpty": 409,
-    "EntityTooLarge": 413,
     "InvalidAccessKeyId": 403,
     "InvalidRange": 416,
     "InvalidToken": 403,

@@ -96,8 +96,9 @@ class Service:
         except exceptions.ClientDisconnected:
             raise
         except exceptions.HTTPException as error:
-            incomplete = faults.FaultError("IncompleteBody", error.description or error.name)
-            response = documents.error(incomplete, routing.raw_path(request), request_id)
+            code = "EntityTooLarge" if error.code == 413 else "IncompleteBody"
+            refused = faults.FaultError(code, error.description or error.name)
+            response = documents.error(refused, routing.raw_path(request), request_id)
         response.headers["x-amz-request-id"] = request_id
         return response
 

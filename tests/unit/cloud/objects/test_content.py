@@ -82,6 +82,11 @@ WRONG = {
         b"XAmzContentSHA256Mismatch",
     ),
     "crc32": (DATA, {"x-amz-checksum-crc32": _crc32(b"other")}, b"BadDigest"),
+    "too large": (
+        b"",
+        {"Content-Length": str(6 * 1024**3), "Expect": "100-continue"},
+        b"EntityTooLarge",
+    ),
     "unknown algorithm": (
         DATA,
         {**_trailing(1, "")[1], "X-Amz-Trailer": "x-amz-checksum-none"},
