@@ -69,8 +69,9 @@ async def test_limits_change_without_a_restart() -> None:
 
 async def test_component_over_its_memory_limit_is_told_so() -> None:
     """A program that takes more memory than it may is ended, and the reason names the limit."""
-    greedy = "exec python3 -c 'x = bytearray(300_000_000); print(len(x))'"
-    async with nuclei.running_nucleus(recipes.Component(PRESS, run=greedy)) as nucleus:
+    # A startup step is waited for, however long a busy machine takes to begin with it.
+    greedy = {"startup": "exec python3 -c 'x = bytearray(300_000_000); print(len(x))'"}
+    async with nuclei.running_nucleus(recipes.Component(PRESS, lifecycle=greedy)) as nucleus:
         deployment = await nucleus.submit(
             rootComponentVersionsToAdd={PRESS: "1.0.0"}, componentToRunWithInfo=run_with(30_000)
         )
