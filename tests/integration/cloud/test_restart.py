@@ -18,6 +18,8 @@ from botocore import exceptions
 
 from tests.support import running_cloud
 
+pytestmark = pytest.mark.timeout(180)  # processes are started many times
+
 MIB = 1024 * 1024
 WRITERS = 3
 
@@ -51,7 +53,6 @@ class _Writer(threading.Thread):
             self.error = error
 
 
-@pytest.mark.timeout(180)
 def test_nothing_acknowledged_is_lost_under_load(tmp_path: Path) -> None:
     """Several writers, SIGKILL at random moments: each acknowledged write is found, by its id."""
     with running_cloud.running(tmp_path / "cloud") as cloud:

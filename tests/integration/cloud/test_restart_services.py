@@ -9,6 +9,8 @@ import pytest
 
 from tests.support import aws_services, running_cloud
 
+pytestmark = pytest.mark.timeout(180)  # every service of moto is loaded once
+
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:

@@ -15,6 +15,8 @@ from tests.support import aws_services
 from verge.cloud import aws, database, settings
 from verge.cloud.http import application, server
 
+pytestmark = pytest.mark.timeout(180)  # every service of moto is loaded once
+
 
 class Plant:
     """Backends, one after the other, behind one port."""
