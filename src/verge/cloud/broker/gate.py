@@ -100,6 +100,7 @@ class Gate:
         self._threads = concurrent.futures.ThreadPoolExecutor(2, "gate")
         self._admitted: set[Admitted] = set()
         self._serving: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.Transport] = set()
         self._changes = 0
         self._changed = asyncio.Event()
         self._servers: list[asyncio.Server] = []
@@ -123,6 +124,7 @@ class Gate:
                 self._context,
                 self._serve_device,
                 handshake_timeout=HANDSHAKE_TIMEOUT,
+                open_transports=self._open,
             )
             self.port = server.sockets[0].getsockname()[1]
             self._servers.append(server)
@@ -138,6 +140,9 @@ class Gate:
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        for transport in tuple(self._open):
+            transport.abort()
+        await asyncio.sleep(0)  # transports say goodbye in the next turn of the loop
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def recheck(self) -> None:

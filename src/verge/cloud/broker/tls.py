@@ -7,6 +7,7 @@ import socket
 import ssl
 from asyncio import sslproto
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from verge.cloud import errors
 
@@ -24,6 +25,25 @@ class SmallBuffers(sslproto.SSLProtocol):
 
     max_size = 16 * 1024
 
+    def __init__(
+        self, open_transports: set[asyncio.Transport], *values: Any, **options: Any
+    ) -> None:
+        super().__init__(*values, **options)
+        self._open = open_transports
+        self._plain: asyncio.Transport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Note that the connection is open, whatever becomes of the handshake."""
+        self._plain = transport
+        self._open.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that it is not."""
+        if self._plain is not None:
+            self._open.discard(self._plain)
+        super().connection_lost(exc)
+
 
 async def listen(
     address: str,
@@ -32,18 +52,23 @@ async def listen(
     connected: Connected,
     *,
     handshake_timeout: int,
+    open_transports: set[asyncio.Transport],
 ) -> asyncio.Server:
-    """Serve TLS; `connected` is called when the handshake is done. Raises SettingsError."""
+    """Serve TLS; `connected` is called when the handshake is done. Raises SettingsError.
+
+    All connections that are open, also those before their handshakes, stand in `open_transports`.
+    """
     loop = asyncio.get_running_loop()
 
     def protocol() -> asyncio.BaseProtocol:
         reader = asyncio.StreamReader(limit=READ_LIMIT, loop=loop)
         stream = asyncio.StreamReaderProtocol(reader, connected, loop=loop)
         return SmallBuffers(
+            open_transports,
             loop,
             stream,
             context,
-            waiter=None,  # type: ignore[arg-type]  # servers wait for no one
+            waiter=None,  # servers wait for no one
             server_side=True,
             ssl_handshake_timeout=handshake_timeout,
             ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from verge.cloud.broker import packets
 
 LIMIT = 256 * 1024
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 _bytes = st.binary(max_size=200)
@@ -45,6 +47,7 @@ def split(data: bytes) -> list[packets.Packet]:
     return packets.Splitter(LIMIT).feed(data)
 
 
+@patient
 @given(connects())
 def test_connect_round_trip(connect: packets.Connect) -> None:
     """A CONNECT that was written is read as it was."""
@@ -52,6 +55,7 @@ def test_connect_round_trip(connect: packets.Connect) -> None:
     assert packets.read_connect(packet) == connect
 
 
+@patient
 @given(connects(), st.data())
 def test_truncated_connect(connect: packets.Connect, data: st.DataObject) -> None:
     """A CONNECT whose end is missing is refused, whatever its length says."""
@@ -62,6 +66,7 @@ def test_truncated_connect(connect: packets.Connect, data: st.DataObject) -> Non
         packets.read_connect(packet)
 
 
+@patient
 @given(connects(), st.binary(min_size=1, max_size=20))
 def test_connect_with_more(connect: packets.Connect, more: bytes) -> None:
     """A CONNECT with bytes left over is refused."""
@@ -71,6 +76,7 @@ def test_connect_with_more(connect: packets.Connect, more: bytes) -> None:
         packets.read_connect(packet)
 
 
+@patient
 @given(connects(), st.data())
 def test_flipped_bits(connect: packets.Connect, data: st.DataObject) -> None:
     """A CONNECT with a flipped bit is refused, or what goes on to the broker is what was judged."""
@@ -88,6 +94,7 @@ def test_flipped_bits(connect: packets.Connect, data: st.DataObject) -> None:
     assert packets.read_connect(again) == read
 
 
+@patient
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_garbage(data: bytes, step: int) -> None:
     """Any bytes are packets, the beginning of one, or refused, however they are cut."""
@@ -105,6 +112,7 @@ def test_garbage(data: bytes, step: int) -> None:
     assert fed(step) == fed(len(data) or 1)
 
 
+@patient
 @given(
     st.integers(0, 0xFFFF),
     st.binary(max_size=20),
