@@ -13,31 +13,31 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verge.fleet import cloud_endpoints, files, network, output, project
+from verge.fleet import (
+    cloud_endpoints,
+    cloud_ports,
+    files,
+    network,
+    output,
+    processes,
+    project,
+)
 from verge.fleet.errors import FleetError
 
 START_SECONDS = 60.0
-STOP_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 _PAUSE = 0.05
 _LOG_LIMIT = 20_000_000
 _LAST_LINES = 20
-_PREFERRED = {"port": 4566, "device-port": 8443, "mqtt-port": 8883}
-"""Options of `verge-cloud serve`, and the ports that they usually are."""
-_LOOPBACK = "127.0.0.1"
-_FREEBIND = 15
-"""IP_FREEBIND of Linux, which Python does not name: bind an address that may come later."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def ensure_cloud(
         reason = _restart_reason(where, record, wanted)
         if not reason:
             return []
-        _stop(record)
+        processes.stop(record)
         reporter.detail(f"Starting the local cloud: {reason}")
         _start(where, wanted)
     return [f"started the local cloud: {reason}"]
@@ -102,7 +102,7 @@ def ensure_cloud(
 def read_status(where: project.Project) -> Status:
     """Return whether the local cloud runs and answers."""
     record = _read_record(where)
-    if not _is_alive(record):
+    if not processes.is_alive(record):
         return Status(False, reason="it does not run")
     try:
         found = cloud_endpoints.read_endpoints(where)
@@ -116,13 +116,13 @@ def read_status(where: project.Project) -> Status:
 def stop_cloud(where: project.Project, reporter: output.Reporter) -> list[str]:
     """Stop the local cloud and keep its state; return what changed."""
     with _lock(where, reporter):
-        return ["stopped the local cloud"] if _stop(_read_record(where)) else []
+        return ["stopped the local cloud"] if processes.stop(_read_record(where)) else []
 
 
 def reset_cloud(where: project.Project, reporter: output.Reporter) -> list[str]:
     """Stop the local cloud and delete all it keeps; return what changed."""
     with _lock(where, reporter):
-        changes = ["stopped the local cloud"] if _stop(_read_record(where)) else []
+        changes = ["stopped the local cloud"] if processes.stop(_read_record(where)) else []
         state = cloud_endpoints.state_dir(where)
         if state.exists():
             with files.explained("remove", state):
@@ -150,40 +150,14 @@ def _wanted(
 ) -> _Wanted:
     gateway = network.gateway(where)
     # Devices are told the first address.
-    addresses = (gateway, _LOOPBACK) if gateway else (_LOOPBACK,)
+    addresses = (gateway, cloud_ports.LOOPBACK) if gateway else (cloud_ports.LOOPBACK,)
     former = (record.get("wanted") or {}).get("ports")
-    ports = former if isinstance(former, dict) and former.keys() == _PREFERRED.keys() else None
-    return _Wanted(region, addresses, ports or _choose_ports(addresses), https_port, _code(where))
-
-
-def _choose_ports(addresses: Sequence[str]) -> dict[str, int]:
-    """Return the usual ports, or others where those are taken: devices keep them for good."""
-    taken: set[int] = set()
-    chosen = {}
-    for name, port in _PREFERRED.items():
-        candidate = port
-        while candidate in taken or not all(_is_free(item, candidate) for item in addresses):
-            candidate = _free_port()
-        taken.add(candidate)
-        chosen[name] = candidate
-    return chosen
-
-
-def _is_free(address: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.setsockopt(socket.IPPROTO_IP, _FREEBIND, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    ports = (
+        former if isinstance(former, dict) and former.keys() == cloud_ports.USUAL.keys() else None
+    )
+    return _Wanted(
+        region, addresses, ports or cloud_ports.choose_ports(addresses), https_port, _code(where)
+    )
 
 
 def _code(where: project.Project) -> str:
@@ -201,7 +175,7 @@ def _code(where: project.Project) -> str:
 
 
 def _restart_reason(where: project.Project, record: dict[str, Any], wanted: _Wanted) -> str:
-    if not _is_alive(record):
+    if not processes.is_alive(record):
         return "it did not run"
     former = record.get("wanted") or {}
     if former.get("code") != wanted.code:
@@ -231,7 +205,11 @@ def _start(where: project.Project, wanted: _Wanted) -> None:
                 # Ctrl-C at the terminal ends the command and not the cloud.
                 start_new_session=True,
             )
-    record = {"pid": process.pid, "started": _start_time(process.pid), "wanted": wanted.document}
+    record = {
+        "pid": process.pid,
+        "started": processes.start_time(process.pid),
+        "wanted": wanted.document,
+    }
     files.write_json(_memory(where) / "process.json", record)
     _wait_ready(where, process)
 
@@ -270,7 +248,7 @@ def _wait_ready(where: project.Project, process: subprocess.Popen[bytes]) -> Non
                 process.returncode = 0
                 return
         time.sleep(_PAUSE)
-    _kill(process.pid, signal.SIGKILL)
+    processes.kill(process.pid, signal.SIGKILL)
     process.wait()
     raise FleetError(
         f"cannot start the local cloud: not ready within {START_SECONDS:.0f} s\n"
@@ -298,43 +276,6 @@ def _answers(api: str) -> bool:
         return error.code < 500
     except (OSError, ValueError):
         return False
-
-
-def _stop(record: dict[str, Any]) -> bool:
-    """End the process of a record, gently first; return whether there was one."""
-    if not _is_alive(record):
-        return False
-    _kill(record["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while _is_alive(record):
-        if time.monotonic() > deadline:
-            _kill(record["pid"], signal.SIGKILL)
-            deadline += STOP_SECONDS
-        time.sleep(_PAUSE)
-    return True
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def _is_alive(record: dict[str, Any]) -> bool:
-    """Whether the process of a record runs; another one that got its number is not it."""
-    pid = record.get("pid")
-    return isinstance(pid, int) and _start_time(pid) not in (None, "") and (
-        _start_time(pid) == record.get("started")
-    )  # fmt: skip
-
-
-def _start_time(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot; None if it is gone or a zombie."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
 
 
 def read_log(where: project.Project, lines: int) -> list[str]:
