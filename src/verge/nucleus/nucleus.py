@@ -57,7 +57,11 @@ class Nucleus:
         self.supervisor.take_over(map(definition.define, loaded.components.values()))
         self._administrators = administrators.Administrators(configured)
         self._components = _Components(
-            configured, self.supervisor, self._device, self._administrators
+            configured,
+            self.supervisor,
+            self._device,
+            self._administrators,
+            lambda: self._agent.describe() if self._agent else "",
         )
         records = self._records = history.History(db, configured.paths.deployments)
         known = fleet_groups.Groups(db)
@@ -205,11 +209,13 @@ class _Components:
         components: supervisor.Supervisor,
         present: device.Device,
         admins: administrators.Administrators,
+        describe_link: Callable[[], str],
     ) -> None:
         self._settings = configured
         self._supervisor = components
         self._device = present
         self._administrators = admins
+        self._describe_link = describe_link
 
     def component_of_token(self, token: str) -> str | None:
         """Return whom a token belongs to."""
@@ -219,7 +225,11 @@ class _Components:
         """Return one component. Raises UnknownComponentError."""
         if name == settings.NUCLEUS:
             return host.ComponentDetails(
-                name, settings.VERSION, states.State.RUNNING, self._settings.configuration
+                name,
+                settings.VERSION,
+                states.State.RUNNING,
+                self._settings.configuration,
+                status_reason=self._describe_link(),
             )
         one = self._find(name)
         return host.ComponentDetails(

@@ -181,6 +181,20 @@ async def test_stranger_gets_no_credentials(device: cloud_site.Device) -> None:
             assert "AccessKeyId" not in refused.value.read().decode()
 
 
+async def test_state_of_the_link_is_shown(device: cloud_site.Device) -> None:
+    """`verge-nucleus list` says since when the device is linked, or why it is not."""
+    nucleus = "aws.greengrass.Nucleus"
+
+    async def shown() -> str:
+        listed = (await device.nucleus.cli("list", "--json")).document["components"]
+        return str(next(one["status_reason"] for one in listed if one["name"] == nucleus))
+
+    assert (await shown()).startswith("linked to 127.0.0.1 since 2")
+    device.cut()
+    await device.nucleus.until(lambda: "Link is down" in device.nucleus.log(), "the cut")
+    assert (await shown()).startswith("no link to 127.0.0.1: ")
+
+
 async def test_no_endpoint_means_no_network(site: cloud_site.Site) -> None:
     """Without an endpoint the nucleus opens no connection and no port, whatever is deployed."""
     one = recipes.Component(PRESS, run=IDLE, dependencies={SDK_CLIENT: ">=2.0.0"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from verge.nucleus import logs, settings
 from verge.nucleus.cloud import artifacts, credentials, data_plane, downloads, remote, tls
@@ -14,6 +15,9 @@ from verge.nucleus.iot_core import hub
 from verge.nucleus.lifecycle import supervisor
 from verge.nucleus.store import state
 from verge.nucleus.token_exchange import exchange
+
+if TYPE_CHECKING:
+    from verge.nucleus.cloud import link
 
 log = logs.Logger("cloud")
 
@@ -34,7 +38,7 @@ class Agent:
         self._device = present
         self._groups = known
         self._clock = clock
-        self._listeners: list[Callable[[Record], None]] = []
+        self._link: link.Link | None = None
         self._credentials = credentials.Credentials(configured, clock)
         self._exchange = exchange.Exchange(
             configured, self._credentials, self._may_ask, _fixed_port(present)
@@ -54,6 +58,10 @@ class Agent:
         except OSError as error:
             log.error("Token exchange does not serve", reason=error)  # noqa: TRY400 - no defect
 
+    def describe(self) -> str:
+        """Return what can be said of the link, in one sentence."""
+        return self._link.describe() if self._link else "the link has yet to be made"
+
     def connect(
         self,
         messages: hub.Hub,
@@ -67,7 +75,7 @@ class Agent:
 
         thing = self._settings.thing_name
         intake = fleet.Intake(records, deployments, self._clock)
-        one = link.Link(self._settings, messages, self._clock)
+        one = self._link = link.Link(self._settings, messages, self._clock)
         by_job = jobs.Jobs(thing, one, intake)
         by_shadow = shadow.Shadow(thing, one, intake)
         shown = view.View(self._components, self._device, self._groups, records)

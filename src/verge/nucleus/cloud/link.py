@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -64,6 +65,14 @@ class Link:
     def connected(self) -> bool:
         """Whether the link is up."""
         return self.state.connected_since is not None
+
+    def describe(self) -> str:
+        """Return since when there is a link, or why there is none."""
+        place = self._settings.cloud.data_endpoint
+        if self.state.connected_since is None:
+            return f"no link to {place}: {self.state.last_error or 'it is being made'}"
+        since = dt.datetime.fromtimestamp(self.state.connected_since, dt.UTC)
+        return f"linked to {place} since {since:%Y-%m-%dT%H:%M:%SZ}"
 
     # For the parts
 
