@@ -33,8 +33,8 @@ DATABASE = "mosquitto.db"
 
 _SEARCH = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 _INSTALL = (
-    "install it with `./inv setup`, or by hand (`apt-get install mosquitto`, then "
-    "`systemctl disable --now mosquitto`: its own service is not needed)"
+    "`./inv up` installs it; by hand it is `systemctl mask mosquitto.service && apt-get install "
+    "mosquitto` (its own service is not needed)"
 )
 _POLL = 0.01
 
