@@ -51,6 +51,7 @@ class Backend:
         settings: settings.Settings,
         snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
+        self._database = database
         self._journal = journal.Journal(database)
         self._snapshots = snapshot.Snapshots(database)
         self._every = snapshot_every
@@ -155,7 +156,8 @@ class Backend:
         return response
 
     def _record(self, entry: journal.Entry) -> Response:
-        with self._lock:
+        # In this order: who holds the database may ask for things, which takes the other lock.
+        with self._database.transaction(), self._lock:
             entry = journal.Entry(
                 at=time.time(),
                 seed=entry.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,24 @@ def test_a_certificate_stands_for_its_thing_while_active(registry: Registry) -> 
     assert sids == ["one", "two"]
     registry.iot("PUT", f"/certificates/{device.certificate_id}?newStatus=REVOKED")
     assert things.authenticate(der) is None
+
+
+def test_who_holds_the_database_may_ask_for_things(registry: Registry) -> None:
+    """A change that waits for the database does not keep its holder from reading the registry."""
+    things = aws.Things(backend=registry.backend)
+    writer = threading.Thread(target=registry.iot, args=("POST", "/things/press-09"), daemon=True)
+    answers: list[bool] = []
+    reader = threading.Thread(target=lambda: answers.append(things.exists("press-07")), daemon=True)
+    with registry.rows.transaction():
+        writer.start()
+        writer.join(0.3)  # long enough to get as far as it can
+        assert writer.is_alive()
+        reader.start()
+        reader.join(20)
+        assert answers == [True]
+    writer.join(20)
+    assert not writer.is_alive()
+    assert things.exists("press-09")
 
 
 def test_role_aliases_name_their_roles(registry: Registry) -> None:
