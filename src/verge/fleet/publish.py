@@ -25,6 +25,7 @@ from verge.fleet import (
     recipes,
     registry,
     releases,
+    uploads,
 )
 from verge.fleet.errors import FleetError
 from verge.fleet.project import Project
@@ -48,7 +49,7 @@ class Publication:
     """`published`, `unchanged` or `planned`."""
     new_bucket: str | None = None
     """The bucket that was or would be made for it."""
-    uploads: tuple[artifacts.Upload, ...] = ()
+    uploads: tuple[uploads.Upload, ...] = ()
     """What was or would be sent."""
 
 
@@ -113,14 +114,14 @@ class _Run:
                 return Publication(config.name, decision.version, UNCHANGED)
             bucket = self._bucket(config, result)
             new_bucket = bucket.name if bucket and self._lacks(bucket) else None
-            uploads = tuple(self._missing(bucket, config, result, decision, new_bucket))
+            missing = tuple(self._missing(bucket, config, result, decision, new_bucket))
             if self.dry_run:
-                return Publication(config.name, decision.version, PLANNED, new_bucket, uploads)
+                return Publication(config.name, decision.version, PLANNED, new_bucket, missing)
             # Remembered first: a version that was given out must never get other content.
             self.memory.save()
-            self._send(bucket, new_bucket, uploads)
+            self._send(bucket, new_bucket, missing)
             if self._register(config, result, decision, bucket):
-                return Publication(config.name, decision.version, PUBLISHED, new_bucket, uploads)
+                return Publication(config.name, decision.version, PUBLISHED, new_bucket, missing)
         raise FleetError(
             f"cannot publish {config.name}: others publish it at the same time, again and again",
             "wait for them and repeat the command",
@@ -190,13 +191,13 @@ class _Run:
         result: build.BuildResult,
         decision: _Decision,
         new_bucket: str | None,
-    ) -> Iterator[artifacts.Upload]:
+    ) -> Iterator[uploads.Upload]:
         if bucket is None:
             return
         for item in result.artifacts:
             with files.explained("read", item.path):
                 size = item.path.stat().st_size
-            upload = artifacts.Upload(
+            upload = uploads.Upload(
                 path=item.path,
                 sha256=item.sha256,
                 size=size,
@@ -211,14 +212,14 @@ class _Run:
         self,
         bucket: artifacts.Bucket | None,
         new_bucket: str | None,
-        uploads: Iterable[artifacts.Upload],
+        wanted: Iterable[uploads.Upload],
     ) -> None:
         if bucket is None:
             return
         if new_bucket:
             self.reporter.detail(f"Making bucket {new_bucket}")
             bucket.create()
-        for upload in uploads:
+        for upload in wanted:
             self.reporter.detail(f"Uploading {upload.uri} ({upload.size / 1e6:,.1f} MB)")
             bucket.send(upload, self.reporter.now)
             self.reporter.clear()

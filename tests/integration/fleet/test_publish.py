@@ -15,10 +15,10 @@ import pytest
 
 from tests.support import running_cloud
 from tests.unit.fleet import samples
-from verge.fleet import artifacts, aws, errors, output, project, publish, recipes, registry
+from verge.fleet import artifacts, aws, errors, output, project, publish, recipes, registry, uploads
 
 BUCKET = "b-eu-west-1-123456789012"
-BIG = 10 * artifacts.PART_SIZE
+BIG = 10 * uploads.PART_SIZE
 
 # A file of many parts, each different, built without holding it in memory.
 BIG_SCRIPT = f"""
@@ -26,7 +26,7 @@ from pathlib import Path
 target = Path("greengrass-build/artifacts/{{name}}/NEXT_PATCH/model.bin")
 with target.open("wb") as file:
     for number in range(10):
-        file.seek(number * {artifacts.PART_SIZE})
+        file.seek(number * {uploads.PART_SIZE})
         file.write(b"part %d" % number)
     file.truncate({BIG})
 Path("greengrass-build/recipes/recipe.yaml").write_text(Path("recipe.yaml").read_text())
@@ -340,7 +340,7 @@ def test_a_foreign_object_in_the_way_is_noticed(
     original = artifacts.Bucket.send
     spoiled: list[str] = []
 
-    def send(bucket: artifacts.Bucket, upload: artifacts.Upload, progress: Any) -> None:
+    def send(bucket: artifacts.Bucket, upload: uploads.Upload, progress: Any) -> None:
         original(bucket, upload, progress)
         if not spoiled:
             spoiled.append(upload.key)

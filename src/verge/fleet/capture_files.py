@@ -1,0 +1,110 @@
+"""Download pictures and results from S3 into a folder; what is there is not fetched again."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verge.fleet import aws, files
+from verge.fleet.errors import FleetError
+
+if TYPE_CHECKING:
+    from verge.fleet.captures import Place
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in S3."""
+
+    bucket: str
+    key: str
+    size: int
+
+
+@dataclass
+class Download:
+    """What a download did, in captures."""
+
+    fetched: int = 0
+    present: int = 0
+    """They were there before."""
+    size: int = 0
+    """Bytes that were fetched."""
+
+    def describe(self) -> dict[str, int]:
+        """Return it as a plain document."""
+        return {"fetched": self.fetched, "present": self.present, "size": self.size}
+
+
+def fetch(
+    account: aws.Account,
+    pairs: Iterable[tuple[Stored, Stored]],
+    places: Sequence[Place],
+    folder: Path,
+    pool: concurrent.futures.Executor,
+    download: Download,
+) -> None:
+    """Bring pictures and their results into `folder/DEVICE/DAY`, as they are named in S3.
+
+    The picture is there before its result, and each appears whole. Raises FleetError.
+    """
+    bases = {(place.bucket, place.base) for place in places}
+
+    def bring(pair: tuple[Stored, Stored]) -> int:
+        return sum(_bring(account, item, folder / _name(item, bases)) for item in pair)
+
+    work = [pool.submit(bring, pair) for pair in pairs]
+    try:
+        for future in work:
+            size = future.result()
+            download.size += size
+            download.fetched += size > 0
+            download.present += size == 0
+    except BaseException:
+        for future in work:
+            future.cancel()
+        raise
+
+
+def _name(item: Stored, bases: Iterable[tuple[str, str]]) -> str:
+    """Return the path below the folder: the key without its prefix."""
+    fitting = [b for bucket, b in bases if bucket == item.bucket and item.key.startswith(b)]
+    return item.key.removeprefix(max(fitting, key=len))
+
+
+def _bring(account: aws.Account, item: Stored, target: Path) -> int:
+    """Fetch one object unless it is there; return the bytes that were fetched.
+
+    Keys follow from their content (device, time, id), so the same size means the same object.
+    """
+    with files.explained("write", target):
+        if target.is_file() and target.stat().st_size == item.size:
+            return 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        with aws.explained():
+            answer = account.client("s3").get_object(Bucket=item.bucket, Key=item.key)
+            arrived = _store(answer["Body"], part)
+        if arrived != item.size:
+            raise FleetError(
+                f"cannot download s3://{item.bucket}/{item.key}: {arrived} of {item.size} bytes came",
+                "repeat the command; it goes on where it stopped",
+            )
+        part.replace(target)
+    return max(arrived, 1)
+
+
+def _store(body: Any, part: Path) -> int:
+    arrived = 0
+    with part.open("wb") as file:
+        for chunk in body.iter_chunks(_CHUNK):
+            arrived += file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return arrived

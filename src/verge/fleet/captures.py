@@ -1,0 +1,359 @@
+"""What verge.CaptureUploader has put into S3: pictures for labelling, each with its result beside.
+
+The keys are those of the component: `PREFIX/DEVICE/DAY/TIME-ID.jpg`, and `.json` beside it. They
+sort by time within a device, so that a listing is read page by page and never kept whole.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime as dt
+import heapq
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from verge.fleet import artifacts, aws, capture_files, inventory, output, project
+from verge.fleet.errors import FleetError
+
+UPLOADER = "verge.CaptureUploader"
+PREFIX = "captures"
+READERS = 8
+"""Results and pictures that are fetched at once."""
+
+_BATCH = 256
+_DEVICE = re.compile(r"[A-Za-z0-9:_-]{1,128}")
+_KEY = re.compile(
+    r"(?P<stem>(?P<device>[A-Za-z0-9:_-]{1,128})/(?P<day>\d{4}-\d{2}-\d{2})/"
+    r"(?P<time>(?P=day)T\d{6}\d*Z)-(?P<id>[A-Za-z0-9][A-Za-z0-9._-]{0,127}))"
+    r"\.(?P<suffix>[a-z0-9]{1,8})"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where captures lie."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def uri(self) -> str:
+        """The place as `s3://…`."""
+        return f"s3://{self.bucket}/{self.base}"
+
+    @property
+    def base(self) -> str:
+        """What every key begins with."""
+        return f"{self.prefix}/" if self.prefix else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A picture and its result; one of the two may be missing."""
+
+    place: Place
+    device: str
+    id: str
+    time: dt.datetime
+    picture: capture_files.Stored | None
+    result: capture_files.Stored | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the picture and its result are there."""
+        return self.picture is not None and self.result is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return sum(item.size for item in (self.picture, self.result) if item)
+
+    @property
+    def key(self) -> str:
+        """The key of the picture, or of what is there."""
+        found = self.picture or self.result
+        return found.key if found else ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the detector was most sure of; without a detection, label None and score 0."""
+
+    label: str | None
+    score: float | None
+    """None: there is no result, or none that can be read."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which captures are meant."""
+
+    device: str = ""
+    since: dt.datetime | None = None
+    limit: int = 0
+    """The newest so many are shown; 0: all."""
+
+
+@dataclass
+class Found:
+    """The captures of some places."""
+
+    places: list[Place]
+    newest: list[tuple[Capture, Verdict]] = field(default_factory=list)
+    total: int = 0
+    incomplete: int = 0
+    size: int = 0
+    """Bytes of all."""
+    download: capture_files.Download | None = None
+
+
+def find_places(fleet: inventory.Inventory, device: str = "", bucket: str = "") -> list[Place]:
+    """Return where the devices of an inventory put captures, as their desired state has it.
+
+    `device` need not be in the inventory: captures outlive devices. `bucket` replaces theirs.
+    Raises FleetError if there is no place to look at.
+    """
+    chosen = [fleet.devices[device]] if device in fleet.devices else list(fleet.devices.values())
+    settings = [found.merge for one in chosen if (found := one.deployment.get(UPLOADER))]
+    places = [
+        Place(bucket or str(merge.get("bucket") or ""), _prefix(merge.get("prefix")))
+        for merge in settings or [{}]
+    ]
+    found = list(dict.fromkeys(place for place in places if place.bucket))
+    if not found:
+        raise FleetError(
+            f"cannot tell where captures lie: no device of inventory/{fleet.path.name} has a "
+            f"bucket for {UPLOADER}",
+            "docs/how-to/collect-pictures-for-labelling.md says how to set it; or give --bucket",
+        )
+    return found
+
+
+def _prefix(value: Any) -> str:
+    return (PREFIX if value is None else str(value)).strip("/")
+
+
+def ensure_buckets(
+    where: project.Project,
+    account: aws.Account,
+    fleet: inventory.Inventory,
+    reporter: output.Reporter,
+) -> list[str]:
+    """Make the buckets that the devices of an inventory put captures into; return what changed."""
+    wanted = [one.deployment[UPLOADER].merge for one in fleet.devices.values()
+              if UPLOADER in one.deployment]  # fmt: skip
+    changes = []
+    for name in sorted({str(merge["bucket"]) for merge in wanted if merge.get("bucket")}):
+        bucket = artifacts.Bucket(where, account, name)
+        try:
+            if bucket.exists():
+                continue
+            reporter.detail(f"Making bucket {name}")
+            bucket.create()
+        except aws.CloudError as error:
+            raise FleetError(
+                f"cannot use {name} for captures: {error.reason} ({error.code})",
+                "bucket names are unique in all of AWS: name one of yours, see "
+                "docs/how-to/collect-pictures-for-labelling.md",
+            ) from error
+        changes.append(f"made bucket {name}")
+    return changes
+
+
+def read_since(text: str) -> dt.datetime | None:
+    """Read a date or a time; without a zone it is UTC. Raises FleetError for anything else."""
+    if not text:
+        return None
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise FleetError(
+            f"cannot read --since {text!r}: it should be a date or a time, in UTC",
+            "such as 2026-11-21 or 2026-11-21T06:30",
+        ) from None
+    return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
+
+
+def gather(
+    account: aws.Account,
+    places: list[Place],
+    wanted: Wanted,
+    reporter: output.Reporter,
+    folder: Path | None = None,
+) -> Found:
+    """Return the newest captures with what was seen on them, and how many there are.
+
+    With `folder`, every complete capture that is not there yet is downloaded into it.
+    Raises FleetError if a bucket is missing or may not be read.
+    """
+    if wanted.device and not _DEVICE.fullmatch(wanted.device):
+        raise FleetError(f"cannot list captures of {wanted.device!r}: no device has such a name")
+    found = Found(places, download=capture_files.Download() if folder else None)
+    newest: list[Capture] = []
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        stream = itertools.chain.from_iterable(
+            list_captures(account, place, wanted) for place in places
+        )
+        while batch := list(itertools.islice(stream, _BATCH)):
+            _count(found, batch)
+            newest = _newest(newest, batch, wanted.limit)
+            if folder is not None and found.download is not None:
+                pairs = [(one.picture, one.result) for one in batch if one.picture and one.result]
+                capture_files.fetch(account, pairs, places, folder, pool, found.download)
+            reporter.now(f"{found.total:,} captures")
+        reporter.clear()
+        newest.sort(key=_moment, reverse=True)
+        verdicts = pool.map(lambda one: _read_verdict(account, one), newest)
+        found.newest = list(zip(newest, verdicts, strict=True))
+    return found
+
+
+def _count(found: Found, batch: Iterable[Capture]) -> None:
+    for capture in batch:
+        found.total += 1
+        found.incomplete += not capture.complete
+        found.size += capture.size
+
+
+def _newest(former: list[Capture], batch: list[Capture], limit: int) -> list[Capture]:
+    return heapq.nlargest(limit, former + batch, key=_moment) if limit else former + batch
+
+
+def _moment(capture: Capture) -> tuple[dt.datetime, str, str]:
+    return capture.time, capture.device, capture.id
+
+
+def list_captures(account: aws.Account, place: Place, wanted: Wanted) -> Iterator[Capture]:
+    """Return the captures of a place, by device and then by time. Raises FleetError."""
+    devices = [wanted.device] if wanted.device else _list_devices(account, place)
+    for device in devices:
+        objects = _list_objects(account, place, device, wanted.since)
+        for _, group in itertools.groupby(objects, key=lambda item: item[0]["time"]):
+            for capture in _pair(place, list(group)):
+                if wanted.since is None or capture.time >= wanted.since:
+                    yield capture
+
+
+_Object = tuple[re.Match[str], capture_files.Stored]
+
+
+def _pair(place: Place, group: list[_Object]) -> Iterator[Capture]:
+    """Put together what the uploader put in at one time: pictures and their results."""
+    results = {match["stem"]: stored for match, stored in group if match["suffix"] == "json"}
+    for match, stored in group:
+        if match["suffix"] != "json":
+            yield _capture(place, match, stored, results.pop(match["stem"], None))
+    for match, stored in group:
+        if match["suffix"] == "json" and match["stem"] in results:
+            yield _capture(place, match, None, stored)
+
+
+def _capture(
+    place: Place,
+    match: re.Match[str],
+    picture: capture_files.Stored | None,
+    result: capture_files.Stored | None,
+) -> Capture:
+    digits = match["time"].partition("T")[2].rstrip("Z")
+    clock = dt.timedelta(
+        hours=int(digits[:2]),
+        minutes=int(digits[2:4]),
+        seconds=float(f"{digits[4:6]}.{digits[6:] or 0}"),
+    )
+    day = dt.datetime.fromisoformat(match["day"]).replace(tzinfo=dt.UTC)
+    return Capture(place, match["device"], match["id"], day + clock, picture, result)
+
+
+def _list_devices(account: aws.Account, place: Place) -> Iterator[str]:
+    for page in _pages(account, place, Prefix=place.base, Delimiter="/"):
+        for entry in page.get("CommonPrefixes", []):
+            device = entry["Prefix"].removeprefix(place.base).rstrip("/")
+            if _DEVICE.fullmatch(device):
+                yield device
+
+
+def _list_objects(
+    account: aws.Account, place: Place, device: str, since: dt.datetime | None
+) -> Iterator[_Object]:
+    base = f"{place.base}{device}/"
+    after = {"StartAfter": f"{base}{since:%Y-%m-%d}"} if since else {}
+    for page in _pages(account, place, Prefix=base, **after):
+        for entry in page.get("Contents", []):
+            match = _KEY.fullmatch(entry["Key"].removeprefix(place.base))
+            if match and _is_day(match["day"]):
+                yield match, capture_files.Stored(place.bucket, entry["Key"], int(entry["Size"]))
+
+
+def _is_day(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _pages(account: aws.Account, place: Place, **options: Any) -> Iterator[dict[str, Any]]:
+    paginator = account.client("s3").get_paginator("list_objects_v2")
+    try:
+        with aws.explained():
+            yield from paginator.paginate(Bucket=place.bucket, **options)
+    except aws.CloudError as error:
+        if error.not_found:
+            raise FleetError(
+                f"cannot list captures: there is no bucket {place.bucket}",
+                "`./inv up` makes the one that the inventory names; or give --bucket",
+            ) from error
+        raise
+
+
+def _read_verdict(account: aws.Account, capture: Capture) -> Verdict:
+    if capture.result is None:
+        return Verdict(None, None)
+    with aws.explained():
+        stored = capture.result
+        answer = account.client("s3").get_object(Bucket=stored.bucket, Key=stored.key)
+        content = answer["Body"].read()
+    return read_verdict(content)
+
+
+def read_verdict(content: bytes) -> Verdict:
+    """Return the best detection of a result document; score None if it is none."""
+    try:
+        detections = json.loads(content)["detections"]
+        if not detections:
+            return Verdict(None, 0.0)
+        best = max(detections, key=lambda item: float(item["score"]))
+        return Verdict(str(best["label"]), float(best["score"]))
+    except (ValueError, TypeError, KeyError):
+        return Verdict(None, None)
+
+
+def describe(found: Found) -> dict[str, Any]:
+    """Return captures as one plain document."""
+    return {
+        "places": [place.uri for place in found.places],
+        "total": found.total,
+        "incomplete": found.incomplete,
+        "size": found.size,
+        "captures": [
+            {
+                "device": capture.device,
+                "id": capture.id,
+                "time": capture.time.isoformat().replace("+00:00", "Z"),
+                "label": verdict.label,
+                "score": verdict.score,
+                "size": capture.size,
+                "bucket": capture.place.bucket,
+                "picture": capture.picture.key if capture.picture else None,
+                "result": capture.result.key if capture.result else None,
+                "complete": capture.complete,
+            }
+            for capture, verdict in found.newest
+        ],
+        "download": found.download.describe() if found.download else None,
+    }
