@@ -13,7 +13,7 @@ from verge.fleet import aws, files
 from verge.fleet.errors import FleetError
 
 if TYPE_CHECKING:
-    from verge.fleet.captures import Place
+    from verge.fleet.capture_places import Place
 
 _CHUNK = 1 << 20
 

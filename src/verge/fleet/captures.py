@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verge.fleet import artifacts, aws, capture_files, inventory, output, project
+from verge.fleet import aws, capture_files, capture_places, output
 from verge.fleet.errors import FleetError
 
-UPLOADER = "verge.CaptureUploader"
-PREFIX = "captures"
 READERS = 8
 """Results and pictures that are fetched at once."""
 
@@ -34,29 +32,11 @@ _KEY = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where captures lie."""
-
-    bucket: str
-    prefix: str
-
-    @property
-    def uri(self) -> str:
-        """The place as `s3://…`."""
-        return f"s3://{self.bucket}/{self.base}"
-
-    @property
-    def base(self) -> str:
-        """What every key begins with."""
-        return f"{self.prefix}/" if self.prefix else ""
-
-
 @dataclass(frozen=True, slots=True)
 class Capture:
     """A picture and its result; one of the two may be missing."""
 
-    place: Place
+    place: capture_places.Place
     device: str
     id: str
     time: dt.datetime
@@ -103,66 +83,13 @@ class Wanted:
 class Found:
     """The captures of some places."""
 
-    places: list[Place]
+    places: list[capture_places.Place]
     newest: list[tuple[Capture, Verdict]] = field(default_factory=list)
     total: int = 0
     incomplete: int = 0
     size: int = 0
     """Bytes of all."""
     download: capture_files.Download | None = None
-
-
-def find_places(fleet: inventory.Inventory, device: str = "", bucket: str = "") -> list[Place]:
-    """Return where the devices of an inventory put captures, as their desired state has it.
-
-    `device` need not be in the inventory: captures outlive devices. `bucket` replaces theirs.
-    Raises FleetError if there is no place to look at.
-    """
-    chosen = [fleet.devices[device]] if device in fleet.devices else list(fleet.devices.values())
-    settings = [found.merge for one in chosen if (found := one.deployment.get(UPLOADER))]
-    places = [
-        Place(bucket or str(merge.get("bucket") or ""), _prefix(merge.get("prefix")))
-        for merge in settings or [{}]
-    ]
-    found = list(dict.fromkeys(place for place in places if place.bucket))
-    if not found:
-        raise FleetError(
-            f"cannot tell where captures lie: no device of inventory/{fleet.path.name} has a "
-            f"bucket for {UPLOADER}",
-            "docs/how-to/collect-pictures-for-labelling.md says how to set it; or give --bucket",
-        )
-    return found
-
-
-def _prefix(value: Any) -> str:
-    return (PREFIX if value is None else str(value)).strip("/")
-
-
-def ensure_buckets(
-    where: project.Project,
-    account: aws.Account,
-    fleet: inventory.Inventory,
-    reporter: output.Reporter,
-) -> list[str]:
-    """Make the buckets that the devices of an inventory put captures into; return what changed."""
-    wanted = [one.deployment[UPLOADER].merge for one in fleet.devices.values()
-              if UPLOADER in one.deployment]  # fmt: skip
-    changes = []
-    for name in sorted({str(merge["bucket"]) for merge in wanted if merge.get("bucket")}):
-        bucket = artifacts.Bucket(where, account, name)
-        try:
-            if bucket.exists():
-                continue
-            reporter.detail(f"Making bucket {name}")
-            bucket.create()
-        except aws.CloudError as error:
-            raise FleetError(
-                f"cannot use {name} for captures: {error.reason} ({error.code})",
-                "bucket names are unique in all of AWS: name one of yours, see "
-                "docs/how-to/collect-pictures-for-labelling.md",
-            ) from error
-        changes.append(f"made bucket {name}")
-    return changes
 
 
 def read_since(text: str) -> dt.datetime | None:
@@ -181,7 +108,7 @@ def read_since(text: str) -> dt.datetime | None:
 
 def gather(
     account: aws.Account,
-    places: list[Place],
+    places: list[capture_places.Place],
     wanted: Wanted,
     reporter: output.Reporter,
     folder: Path | None = None,
@@ -228,7 +155,9 @@ def _moment(capture: Capture) -> tuple[dt.datetime, str, str]:
     return capture.time, capture.device, capture.id
 
 
-def list_captures(account: aws.Account, place: Place, wanted: Wanted) -> Iterator[Capture]:
+def list_captures(
+    account: aws.Account, place: capture_places.Place, wanted: Wanted
+) -> Iterator[Capture]:
     """Return the captures of a place, by device and then by time. Raises FleetError."""
     devices = [wanted.device] if wanted.device else _list_devices(account, place)
     for device in devices:
@@ -242,7 +171,7 @@ def list_captures(account: aws.Account, place: Place, wanted: Wanted) -> Iterato
 _Object = tuple[re.Match[str], capture_files.Stored]
 
 
-def _pair(place: Place, group: list[_Object]) -> Iterator[Capture]:
+def _pair(place: capture_places.Place, group: list[_Object]) -> Iterator[Capture]:
     """Put together what the uploader put in at one time: pictures and their results."""
     results = {match["stem"]: stored for match, stored in group if match["suffix"] == "json"}
     for match, stored in group:
@@ -254,7 +183,7 @@ def _pair(place: Place, group: list[_Object]) -> Iterator[Capture]:
 
 
 def _capture(
-    place: Place,
+    place: capture_places.Place,
     match: re.Match[str],
     picture: capture_files.Stored | None,
     result: capture_files.Stored | None,
@@ -269,7 +198,7 @@ def _capture(
     return Capture(place, match["device"], match["id"], day + clock, picture, result)
 
 
-def _list_devices(account: aws.Account, place: Place) -> Iterator[str]:
+def _list_devices(account: aws.Account, place: capture_places.Place) -> Iterator[str]:
     for page in _pages(account, place, Prefix=place.base, Delimiter="/"):
         for entry in page.get("CommonPrefixes", []):
             device = entry["Prefix"].removeprefix(place.base).rstrip("/")
@@ -278,7 +207,7 @@ def _list_devices(account: aws.Account, place: Place) -> Iterator[str]:
 
 
 def _list_objects(
-    account: aws.Account, place: Place, device: str, since: dt.datetime | None
+    account: aws.Account, place: capture_places.Place, device: str, since: dt.datetime | None
 ) -> Iterator[_Object]:
     base = f"{place.base}{device}/"
     after = {"StartAfter": f"{base}{since:%Y-%m-%d}"} if since else {}
@@ -297,7 +226,9 @@ def _is_day(text: str) -> bool:
     return True
 
 
-def _pages(account: aws.Account, place: Place, **options: Any) -> Iterator[dict[str, Any]]:
+def _pages(
+    account: aws.Account, place: capture_places.Place, **options: Any
+) -> Iterator[dict[str, Any]]:
     paginator = account.client("s3").get_paginator("list_objects_v2")
     try:
         with aws.explained():

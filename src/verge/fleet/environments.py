@@ -101,10 +101,10 @@ def reach(
 ) -> tuple[aws.Account, list[str]]:
     """Return the account of an environment, and what changed; the local cloud is started first."""
     changes: list[str] = []
+    # For what is run from here on, Ansible above all.
+    for name in foreign_variables(environment):
+        del os.environ[name]
     if environment.local:
-        # For what is run from here on, Ansible above all.
-        for name in foreign_variables(environment):
-            del os.environ[name]
         inventory_path = where.inventory(environment.name)
         changes += controller.ensure_controller(where, inventory_path, reporter)
         changes += cloud_process.ensure_cloud(

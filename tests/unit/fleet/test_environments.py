@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.unit.fleet import samples
-from verge.fleet import cloud_endpoints, environments, errors, project
+from verge.fleet import cloud_endpoints, environments, errors, output, project
 
 ENDPOINTS = {
     "pid": 1,
@@ -123,6 +124,21 @@ def test_an_account_is_not_looked_after_here(where: project.Project) -> None:
     make_environment(where, "site_cloud: aws\nsite_region: us-east-2\n", "aws")
     with pytest.raises(errors.FleetError, match="it is an AWS account"):
         environments.require_local(environments.read_environment(where, "aws"))
+
+
+def test_a_shell_led_to_the_local_cloud_reaches_the_account(
+    where: project.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--env aws` goes to AWS also where `inv cloud --env-vars` was evaluated before."""
+    make_environment(where, "site_cloud: aws\nsite_region: us-east-2\n", "aws")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", environments.LOCAL_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", environments.LOCAL_SECRET)
+    environment = environments.read_environment(where, "aws")
+    account, changes = environments.reach(where, environment, output.Reporter())
+    assert changes == []
+    assert account.client("s3").meta.endpoint_url.endswith(".amazonaws.com")
+    assert "AWS_ACCESS_KEY_ID" not in os.environ
 
 
 def test_a_profile_of_the_user_does_not_reach_the_local_cloud(
