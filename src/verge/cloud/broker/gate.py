@@ -11,16 +11,18 @@ import concurrent.futures
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from verge.cloud import ports
 from verge.cloud import settings as configuration
 from verge.cloud.broker import (
+    admission,
     authorization,
     backlog,
     filters,
     mosquitto,
+    opening,
     packets,
     relay,
     saver,
@@ -28,52 +30,16 @@ from verge.cloud.broker import (
 )
 
 HANDSHAKE_TIMEOUT = 10
-CONNECT_TIMEOUT = 10.0  # from the end of the handshake to a whole CONNECT packet
 BROKER_TIMEOUT = 5.0
 RECHECK_FACTOR = 4.0  # a pause of so many times what a check of all connections took
 SYSTEM_ID = "verge/cloud"
 """The client id of the cloud itself; the names of things hold no slash."""
 
 _RETRY = 0.002
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class Refusal(Exception):  # noqa: N818  # it is an answer, no error of ours
-    """A device that is known but may not come in, and what to tell it."""
-
-    def __init__(self, level: int, reason: packets.Reason) -> None:
-        super().__init__(reason.name)
-        self.answer = packets.connack(level, reason)
-
-
-class Admitted:
-    """A connection that was let in; its permissions change when policies do."""
-
-    def __init__(
-        self,
-        *,
-        certificate: bytes,
-        device: ports.Device,
-        client_id: str,
-        permissions: authorization.Permissions,
-        cut: Callable[[], None],
-    ) -> None:
-        self.certificate = certificate
-        self.device = device
-        self.client_id = client_id
-        self.permissions = permissions
-        self.cut = cut
-
-
-class Opening(NamedTuple):
-    """What has been read of a connection: its CONNECT, and the splitter with what followed."""
-
-    connect: packets.Connect
-    splitter: packets.Splitter
 
 
 class Gate:
@@ -89,7 +55,7 @@ class Gate:
         backlog: backlog.Backlog,
     ) -> None:
         self._settings = settings
-        self._things = things
+        self._admission = admission.Admission(settings=settings, things=things)
         self._context = context
         self._broker = broker
         self._backlog = backlog
@@ -98,7 +64,7 @@ class Gate:
         )
         # The registry may make a caller wait; nobody else's packets wait with it.
         self._threads = concurrent.futures.ThreadPoolExecutor(2, "gate")
-        self._admitted: set[Admitted] = set()
+        self._admitted: set[admission.Admitted] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.Transport] = set()
         self._changes = 0
@@ -162,7 +128,7 @@ class Gate:
             self._changed.clear()
             began = loop.time()
             try:
-                judged = await self._ask(self._judge, tuple(self._admitted))
+                judged = await self._ask(self._admission.judge, tuple(self._admitted))
             except Exception:  # noqa: BLE001  # its trouble must not open the door for good
                 _log.exception("Connections cannot be checked; checking again")
                 self._changed.set()
@@ -175,31 +141,10 @@ class Gate:
                     admitted.permissions = permissions
             await asyncio.sleep(RECHECK_FACTOR * (loop.time() - began))
 
-    def _judge(
-        self, connections: Iterable[Admitted]
-    ) -> list[tuple[Admitted, authorization.Permissions | None]]:
-        """Return the permissions of each connection now; None for one that has to go."""
-        judged: list[tuple[Admitted, authorization.Permissions | None]] = []
-        for each in connections:
-            permissions = None
-            if self._things.authenticate(each.certificate) == each.device:
-                permissions = self._permissions(each.device, each.client_id)
-            allowed = permissions is not None and permissions.connect()
-            judged.append((each, permissions if allowed else None))
-        return judged
-
-    def _permissions(self, device: ports.Device, client_id: str) -> authorization.Permissions:
-        return authorization.Permissions(
-            settings=self._settings,
-            device=device,
-            client_id=client_id,
-            documents=self._things.policies_of(device),
-        )
-
     async def _serve_device(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        _watch_peer(writer)
+        opening.watch_peer(writer)
         await self._serve(writer, self._let_in(reader, writer))
 
     async def _serve_system(
@@ -213,7 +158,7 @@ class Gate:
         self._serving.add(task)
         try:
             await work
-        except Refusal as refusal:
+        except opening.Refusal as refusal:
             _log.info("Connection refused reason=%s", refusal)
             writer.write(refusal.answer)
         except (OSError, EOFError, TimeoutError, packets.PacketError) as error:
@@ -231,16 +176,16 @@ class Gate:
         changes = self._changes
         device = None
         if certificate is not None:
-            device = await self._ask(self._things.authenticate, certificate)
+            device = await self._ask(self._admission.authenticate, certificate)
         if certificate is None or device is None:
             writer.transport.abort()
             return
-        opening = await _read_connect(reader)
-        admitted = Admitted(
+        begun = await opening.read_connect(reader)
+        admitted = admission.Admitted(
             certificate=certificate,
             device=device,
-            client_id=opening.connect.client_id,
-            permissions=await self._permit(device, opening.connect),
+            client_id=begun.connect.client_id,
+            permissions=await self._permit(device, begun.connect),
             cut=writer.transport.abort,
         )
         self._admitted.add(admitted)
@@ -248,9 +193,9 @@ class Gate:
             self._changed.set()
         try:
             rules = filters.Filter(
-                opening.connect.level, lambda: admitted.permissions, self._backlog.came
+                begun.connect.level, lambda: admitted.permissions, self._backlog.came
             )
-            await self._relay((reader, writer), opening, rules, full=lambda: self._backlog.full)
+            await self._relay((reader, writer), begun, rules, full=lambda: self._backlog.full)
         finally:
             self._admitted.discard(admitted)
 
@@ -258,38 +203,38 @@ class Gate:
         self, device: ports.Device, connect: packets.Connect
     ) -> authorization.Permissions:
         if not authorization.owns(connect.client_id, device.thing):
-            raise Refusal(connect.level, packets.Reason.CLIENT_ID)
-        permissions = await self._ask(self._permissions, device, connect.client_id)
+            raise opening.Refusal(connect.level, packets.Reason.CLIENT_ID)
+        permissions = await self._ask(self._admission.permissions, device, connect.client_id)
         will = connect.will
         if not permissions.connect() or (
             will is not None and not permissions.publish(will.topic, retain=will.retain)
         ):
-            raise Refusal(connect.level, packets.Reason.NOT_AUTHORIZED)
+            raise opening.Refusal(connect.level, packets.Reason.NOT_AUTHORIZED)
         return permissions
 
     async def _let_system_in(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        opening = await _read_connect(reader)
-        if opening.connect.client_id != SYSTEM_ID:
-            raise Refusal(opening.connect.level, packets.Reason.CLIENT_ID)
-        rules = filters.Filter(opening.connect.level, lambda: None)
-        await self._relay((reader, writer), opening, rules, full=lambda: False)
+        begun = await opening.read_connect(reader)
+        if begun.connect.client_id != SYSTEM_ID:
+            raise opening.Refusal(begun.connect.level, packets.Reason.CLIENT_ID)
+        rules = filters.Filter(begun.connect.level, lambda: None)
+        await self._relay((reader, writer), begun, rules, full=lambda: False)
 
     async def _relay(
         self,
         device: relay.Stream,
-        opening: Opening,
+        begun: opening.Opening,
         rules: filters.Filter,
         full: Callable[[], bool],
     ) -> None:
         try:
             broker, generation = await self._reach_broker()
         except (OSError, TimeoutError):
-            raise Refusal(opening.connect.level, packets.Reason.UNAVAILABLE) from None
+            raise opening.Refusal(begun.connect.level, packets.Reason.UNAVAILABLE) from None
         try:
             # The broker is not to see secrets of the device; it asks for none.
-            connect = opening.connect._replace(user_name=None, password=None)
+            connect = begun.connect._replace(user_name=None, password=None)
             await relay.Relay(
                 device=device,
                 broker=broker,
@@ -297,7 +242,7 @@ class Gate:
                 acknowledgements=self._saver,
                 generation=generation,
                 full=full,
-            ).run(opening.splitter, connect.encode())
+            ).run(begun.splitter, connect.encode())
         finally:
             broker[1].close()
 
@@ -323,28 +268,3 @@ class Gate:
     async def _ask(self, question: Callable[..., T], *values: object) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, question, *values)
-
-
-async def _read_connect(reader: asyncio.StreamReader) -> Opening:
-    splitter = packets.Splitter(relay.MAX_PACKET)
-    async with asyncio.timeout(CONNECT_TIMEOUT):
-        while True:
-            data = await reader.read(relay.CHUNK)
-            if not data:
-                raise EOFError("closed before CONNECT")
-            found = splitter.first(data)
-            if found is not None:
-                break
-    try:
-        return Opening(packets.read_connect(found), splitter)
-    except packets.UnsupportedVersionError:
-        # Whoever speaks another version understands the shorter form.
-        raise Refusal(packets.V3, packets.Reason.VERSION) from None
-
-
-def _watch_peer(writer: asyncio.StreamWriter) -> None:
-    """Notice devices that vanished although they asked for no keep-alive."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in _KEEPALIVE:
-        sock.setsockopt(socket.IPPROTO_TCP, option, seconds)

@@ -17,7 +17,7 @@ from paho.mqtt import client as paho
 
 from tests.support import devices
 from verge.cloud import ports, settings
-from verge.cloud.broker import gate, packets
+from verge.cloud.broker import opening, packets
 from verge.cloud.identity import authority
 
 pytestmark = devices.needs_mosquitto
@@ -395,7 +395,7 @@ def test_misbehaviour_harms_nobody(
 
 def test_slow_connections_end(site: devices.Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake or a CONNECT that does not come to its end is given up after a while."""
-    monkeypatch.setattr(gate, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(opening, "CONNECT_TIMEOUT", 0.2)
     with _half_connect(site) as half:
         half.settimeout(devices.PATIENCE)
         assert half.recv(1) == b""
