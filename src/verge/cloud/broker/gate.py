@@ -243,6 +243,9 @@ class Gate:
                 generation=generation,
                 full=full,
             ).run(begun.splitter, connect.encode())
+        except asyncio.CancelledError:
+            broker[1].transport.abort()  # at the end nobody waits for what is unsent
+            raise
         finally:
             broker[1].close()
 
