@@ -158,8 +158,10 @@ class Link:
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except errors.CloudError as error:
+        except errors.UnreachableError as error:
             log.debug("Work over the link ended", reason=error)
+        except errors.CloudError as error:
+            log.warning("Work over the link ended; check the IoT policy", reason=error)
 
     def _up(self) -> None:
         self.state.connected_since = self._clock()
