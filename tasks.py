@@ -270,6 +270,51 @@ def drop(c: Any, picture: str, device: str = "", env: str = "local", json: bool 
     report.print_sightings(sightings, as_json=json)
 
 
+@task(
+    help={
+        "device": "one device, also one that is no longer in the inventory; all without it",
+        "since": "only those since then, in UTC: 2026-11-21, or 2026-11-21T06:30",
+        "limit": "how many of the newest to show; 0: all",
+        "bucket": "another bucket than the one that the inventory gives verge.CaptureUploader",
+        "download": "a folder for pictures and results, as DEVICE/DAY/TIME-ID.jpg and .json; "
+        "what is there is not fetched again",
+    }
+    | _ENVIRONMENT_HELP
+    | _JSON_HELP
+)
+def captures(
+    c: Any,
+    device: str = "",
+    since: str = "",
+    limit: int = 20,
+    bucket: str = "",
+    download: str = "",
+    env: str = "local",
+    json: bool = False,
+) -> None:
+    """List the pictures that devices sent for labelling, the newest first, or download them."""
+    from verge.fleet import (
+        capture_listing,
+        capture_places,
+        capture_report,
+        captures,
+        environments,
+        inventory,
+        output,
+        project,
+    )
+
+    where = project.Project.find()
+    environment = environments.read_environment(where, env)
+    wanted = captures.Wanted(device, capture_listing.read_since(since), limit)
+    fleet = inventory.load_inventory(where, where.inventory(env))
+    places = capture_places.find_places(fleet, device, bucket)
+    account = environments.connect(where, environment)
+    folder = Path(download) if download else None
+    found = captures.gather(account, places, wanted, output.Reporter(), folder)
+    capture_report.print_captures(found, as_json=json)
+
+
 @task(help={"device": "one device; all without it"} | _ENVIRONMENT_HELP | _JSON_HELP)
 def status(c: Any, device: str = "", env: str = "local", json: bool = False) -> None:
     """Show what runs where, with the last log lines of what failed."""

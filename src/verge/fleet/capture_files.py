@@ -56,16 +56,17 @@ def fetch(
     """
     bases = {(place.bucket, place.base) for place in places}
 
-    def bring(pair: tuple[Stored, Stored]) -> int:
-        return sum(_bring(account, item, folder / _name(item, bases)) for item in pair)
+    def bring(pair: tuple[Stored, Stored]) -> list[int]:
+        sizes = [_bring(account, item, folder / _name(item, bases)) for item in pair]
+        return [size for size in sizes if size is not None]
 
     work = [pool.submit(bring, pair) for pair in pairs]
     try:
         for future in work:
-            size = future.result()
-            download.size += size
-            download.fetched += size > 0
-            download.present += size == 0
+            sizes = future.result()
+            download.size += sum(sizes)
+            download.fetched += bool(sizes)
+            download.present += not sizes
     except BaseException:
         for future in work:
             future.cancel()
@@ -78,14 +79,14 @@ def _name(item: Stored, bases: Iterable[tuple[str, str]]) -> str:
     return item.key.removeprefix(max(fitting, key=len))
 
 
-def _bring(account: aws.Account, item: Stored, target: Path) -> int:
-    """Fetch one object unless it is there; return the bytes that were fetched.
+def _bring(account: aws.Account, item: Stored, target: Path) -> int | None:
+    """Fetch one object unless it is there; return the bytes that came, None if none had to.
 
     Keys follow from their content (device, time, id), so the same size means the same object.
     """
     with files.explained("write", target):
         if target.is_file() and target.stat().st_size == item.size:
-            return 0
+            return None
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")
         with aws.explained():
@@ -93,11 +94,11 @@ def _bring(account: aws.Account, item: Stored, target: Path) -> int:
             arrived = _store(answer["Body"], part)
         if arrived != item.size:
             raise FleetError(
-                f"cannot download s3://{item.bucket}/{item.key}: {arrived} of {item.size} bytes came",
+                f"cannot download {item.key}: {arrived} bytes came of {item.size}",
                 "repeat the command; it goes on where it stopped",
             )
         part.replace(target)
-    return max(arrived, 1)
+    return arrived
 
 
 def _store(body: Any, part: Path) -> int:
