@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -125,9 +125,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     )
     for name in ("botocore", "urllib3", "werkzeug"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = _stop_signals()
     options = settings.Settings(
         state=parsed.state.absolute(),
         region=parsed.region,
@@ -147,10 +145,23 @@ def _serve(parsed: argparse.Namespace) -> int:
         endpoints = cloud.start()
         try:
             print(f"Ready at {endpoints.api} (process {endpoints.pid})", flush=True)
-            stopped.wait()
+            os.read(stopped, 1)
         finally:
             cloud.stop()
     return 0
+
+
+def _stop_signals() -> int:
+    """Return a file that can be read once the process is to stop.
+
+    Not an Event: a handler that sets one waits for ever if it interrupts the wait for it.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    return reading
 
 
 def _reset(parsed: argparse.Namespace) -> int:
