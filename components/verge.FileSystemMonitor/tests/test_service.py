@@ -378,6 +378,20 @@ def test_a_burst_loses_nothing(bench: Bench) -> None:
     assert bench.open_count() == 0
 
 
+def test_looks_again_at_what_was_another_file(bench: Bench) -> None:
+    """Whoever found another file than announced is told of that one, even if no event was."""
+    with bench.running() as link:
+        path = bench.drop("a.png")
+        link.wait_names("a.png")
+        first = link.announced[0][1]
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        answer = {"schema": "verge.rejection/1", "id": first["id"], "code": "changed"}
+        link.subscriptions["verge/rejections"](answer)
+        link.wait_for(lambda: link.announced[-1][1]["modified"] == 1_000_000_000)
+        link.answer()
+        wait_until(lambda: bench.open_count() == 0)
+
+
 def test_the_inbox_is_bounded() -> None:
     """Beyond its limit the inbox remembers only that events were lost, and drops answers."""
     box = inbox.Inbox(limit=2)

@@ -230,6 +230,21 @@ def test_refuses_paths(path: str, code: str) -> None:
     assert caught.value.code == code
 
 
+def test_refuses_another_file_than_the_one_announced(tmp_path: Path) -> None:
+    """A file written again since its announcement is left to the next one; float times do."""
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(gradient(), "PNG"))
+    status = path.stat()
+    for modified in (status.st_mtime, status.st_mtime_ns / 10**9, None):
+        announced = decode.Expected(status.st_size, modified)
+        assert decode.read_picture(str(path), LIMIT, expected=announced).size == status.st_size
+    os.utime(path, ns=(0, status.st_mtime_ns + 1_000_000))
+    for expected in (decode.Expected(status.st_size, status.st_mtime), decode.Expected(7)):
+        with pytest.raises(PictureError) as caught:
+            decode.read_picture(str(path), LIMIT, expected=expected)
+        assert caught.value.code == "changed"
+
+
 CODES = {"not_a_picture", "truncated", "too_large", "unreadable"}
 WHOLE = {name: encode(gradient(), name) for name in decode.FORMATS}
 

@@ -21,6 +21,8 @@ class Answered:
     """A result or a rejection with this id was published."""
 
     id: str
+    changed: bool = False
+    """The answer is that another file lies there by now."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Inbox:
             return
         # A lost answer is asked for again.
         if self._queue.qsize() < self._limit:
-            self._queue.put(Answered(identity))
+            self._queue.put(Answered(identity, document.get("code") == "changed"))
 
     def put_change(self) -> None:
         """Note that the configuration changed; several notes make one."""

@@ -133,6 +133,11 @@ class Ledger:
         )
         return changed > 0
 
+    def path_of(self, identity: str) -> str | None:
+        """Return the path of a file that is known by this id. Raises LedgerError."""
+        rows = self._query("SELECT path FROM files WHERE id = ?", (identity,))
+        return str(rows[0][0]) if rows else None
+
     def forget_gone(self) -> int:
         """Forget answered files that are no longer on the disk; return how many.
 

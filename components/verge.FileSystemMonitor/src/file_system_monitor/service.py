@@ -97,8 +97,10 @@ class Service:
                 self._created(path)
             case poll.Settled(sighting):
                 self._note(sighting)
-            case inbox.Answered(identity):
+            case inbox.Answered(identity, changed):
                 self._announcer.answered(identity)
+                if changed:
+                    self._look_again(identity)
             case watch.Appeared(path):
                 self._appeared(path)
             case watch.Vanished(path):
@@ -148,6 +150,20 @@ class Service:
         """Take a new name for something that nobody writes under it."""
         if sighting := self._look(path):
             self._settle(sighting, first=True)
+
+    def _look_again(self, identity: str) -> None:
+        """Look at a file that was another when it was announced.
+
+        Mostly an event tells of it. Where only its time was set, as copying may do, none comes.
+        """
+        try:
+            path = self._ledger.path_of(identity)
+        except ledger.LedgerError as error:
+            _log.error("File not looked at again id=%s reason=%s", identity, error)
+            self._rescan_at = time.monotonic() + RETRY_SECONDS
+            return
+        if path is not None:
+            self._created(path)
 
     def _look(self, path: str) -> states.Sighting | None:
         wanted = self._settings.matches(path.rpartition("/")[2])

@@ -35,6 +35,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: no uncompressed picture needs more."""
 _HEADER_BYTES = 1 << 20
+_SAME_TIME = 1e-6
 _BACKGROUND = 114
 """Grey behind transparent pixels, the same as around a letterboxed picture."""
 _SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
@@ -76,12 +77,36 @@ class Picture:
     """Of the file, in bytes."""
 
 
-def read_picture(path: str, max_pixels: int, sufficient: Sufficient | None = None) -> Picture:
+@dataclass(frozen=True)
+class Expected:
+    """The file that was announced: only this one is looked at."""
+
+    size: int | None = None
+    """In bytes; None if that was not said."""
+    modified: float | None = None
+    """Seconds since the epoch; None if that was not said."""
+
+    def fits(self, status: os.stat_result) -> bool:
+        """Return whether a file is still what it was."""
+        # A float of JSON holds no nanoseconds; two states of a file are milliseconds apart.
+        same_time = self.modified is None or abs(status.st_mtime - self.modified) < _SAME_TIME
+        return same_time and self.size in {None, status.st_size}
+
+
+ANY = Expected()
+
+
+def read_picture(
+    path: str,
+    max_pixels: int,
+    sufficient: Sufficient | None = None,
+    expected: Expected = ANY,
+) -> Picture:
     """Read and decode a file of at most `max_pixels` pixels. Raises PictureError.
 
     With `sufficient`, the pixels may be fewer than the picture's, but not fewer than it says.
     """
-    data = _read_file(path, max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES)
+    data = _read_file(path, max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES, expected)
     pixels, (width, height) = decode_picture(data, max_pixels, sufficient)
     return Picture(pixels, width, height, hashlib.sha256(data).hexdigest(), len(data))
 
@@ -115,7 +140,7 @@ def decode_picture(
                 raise PictureError("too_large", reason) from None
 
 
-def _read_file(path: str, limit: int) -> bytes:
+def _read_file(path: str, limit: int, expected: Expected) -> bytes:
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -124,14 +149,14 @@ def _read_file(path: str, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         raise PictureError("unreadable", f"the file cannot be opened: {_cause(error)}") from error
     try:
-        return _read_descriptor(descriptor, limit)
+        return _read_descriptor(descriptor, limit, expected)
     except OSError as error:
         raise PictureError("unreadable", f"the file cannot be read: {_cause(error)}") from error
     finally:
         os.close(descriptor)
 
 
-def _read_descriptor(descriptor: int, limit: int) -> bytes:
+def _read_descriptor(descriptor: int, limit: int, expected: Expected) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise PictureError("not_a_file", "the path does not lead to a regular file")
@@ -139,7 +164,11 @@ def _read_descriptor(descriptor: int, limit: int) -> bytes:
         reason = f"the file has {status.st_size} bytes, more than the {limit} allowed"
         raise PictureError("too_large", reason)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return file.read(limit)
+        data = file.read(limit)
+    # Looked at afterwards: then nobody wrote while it was read, either.
+    if not expected.fits(os.fstat(descriptor)):
+        raise PictureError("changed", "the file was written again after it was announced")
+    return data
 
 
 def _open(data: bytes) -> Image.Image:

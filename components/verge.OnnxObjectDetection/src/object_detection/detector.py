@@ -90,11 +90,13 @@ class Detector:
             iou=base.iou if iou is None else iou,
         )
 
-    def prepare(self, path: str, max_pixels: int) -> Prepared:
+    def prepare(
+        self, path: str, max_pixels: int, expected: decode.Expected = decode.ANY
+    ) -> Prepared:
         """Decode a file and bring it into the shape of the input. Raises PictureError."""
         clock = _Stages()
         enough = functools.partial(preprocess.sufficient_size, spec=self.card.input)
-        picture = decode.read_picture(path, max_pixels, enough)
+        picture = decode.read_picture(path, max_pixels, enough, expected)
         clock.lap("decode")
         tensor, geometry = preprocess.prepare_input(
             picture.pixels, self.card.input, (picture.width, picture.height)

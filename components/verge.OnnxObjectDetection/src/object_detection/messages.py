@@ -31,6 +31,10 @@ class FileEvent:
     id: str
     path: str
     """Absolute; empty if the message holds none that can be used."""
+    size: int | None = None
+    """In bytes, when it was announced; None if the message does not say."""
+    modified: float | None = None
+    """When it was written last, seconds since the epoch; None if the message does not say."""
 
 
 def read_event(document: Any) -> FileEvent:
@@ -42,7 +46,13 @@ def read_event(document: Any) -> FileEvent:
         raise EventError("its `id` is no text of 1 to 128 letters, digits, dots, dashes or lines")
     path = document.get("path")
     usable = isinstance(path, str) and path.startswith("/") and "\0" not in path
-    return FileEvent(identity, str(path) if usable else "")
+    size, modified = document.get("size"), document.get("modified")
+    return FileEvent(
+        identity,
+        str(path) if usable else "",
+        size if type(size) is int else None,
+        float(modified) if type(modified) in {int, float} else None,
+    )
 
 
 def check_event(event: FileEvent) -> None:

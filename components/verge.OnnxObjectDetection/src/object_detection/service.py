@@ -14,7 +14,16 @@ from edge_ipc import link as links
 from edge_ipc import nucleus as ipc
 from edge_ipc import values
 
-from object_detection import annotate, detector, inbox, messages, pipeline, results, settings
+from object_detection import (
+    annotate,
+    decode,
+    detector,
+    inbox,
+    messages,
+    pipeline,
+    results,
+    settings,
+)
 from object_detection.errors import DetectionError, PictureError
 
 if TYPE_CHECKING:
@@ -114,7 +123,8 @@ class Service:
         if document is not None:
             return pipeline.Stored(document)
         messages.check_event(event)
-        return self._detector.prepare(event.path, self._settings.max_pixels)
+        expected = decode.Expected(event.size, event.modified)
+        return self._detector.prepare(event.path, self._settings.max_pixels, expected)
 
     def _answer(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> None:
         try:
