@@ -81,7 +81,7 @@ class Shadow:
             log.warning("Shadow not got", reason=message.get("message"))
 
     def _updated(self, _topic: str, message: Mapping[str, Any]) -> None:
-        self._take(message, _map(message.get("state")).get("desired"), {})
+        self._take(message, _map(message.get("state")).get("desired"), None)
         self._settle(message, taken=True)
 
     def _refused(self, _topic: str, message: Mapping[str, Any]) -> None:
@@ -92,7 +92,10 @@ class Shadow:
         if ours and self._answer and not self._answer.done():
             self._answer.set_result(taken)
 
-    def _take(self, message: Mapping[str, Any], desired: Any, reported: Mapping[str, Any]) -> None:
+    def _take(
+        self, message: Mapping[str, Any], desired: Any, reported: Mapping[str, Any] | None
+    ) -> None:
+        """Look at a shadow; `reported` is None where the message holds the desired part alone."""
         version = message.get("version")
         if not isinstance(version, int) or version < self._version:
             return
@@ -110,7 +113,10 @@ class Shadow:
         elif wanted == Status.CANCELED:
             self._cancel(arn)
         elif not _is_done(arn, reported):
-            self._intake.take_shadow(document)
+            record = self._intake.take_shadow(document)
+            if reported is not None and reported.get("status") != (record.reported or None):
+                # The shadow does not say what it was told, so it is told again.
+                self._intake.reported(record, "")
 
     def _cancel(self, arn: str) -> None:
         for record in self._intake.waiting(Channel.SHADOW):
@@ -147,10 +153,11 @@ def _map(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_done(arn: str, reported: Mapping[str, Any]) -> bool:
+def _is_done(arn: str, reported: Mapping[str, Any] | None) -> bool:
     """Return whether a configuration has been carried out already, perhaps long ago."""
     return (
-        reported.get("fleetConfigurationArnForStatus") == arn
+        reported is not None
+        and reported.get("fleetConfigurationArnForStatus") == arn
         and reported.get("status") != Status.IN_PROGRESS
     )
 

@@ -41,10 +41,15 @@ class Intake:
         return self._take(content, Channel.JOB, job_id=job_id, queued_at=queued_at)
 
     def take_shadow(self, content: Any) -> Record:
-        """Queue the document of a shadow, once for every configuration; older ones go."""
-        arn = content.get("configurationArn") if isinstance(content, dict) else None
+        """Queue the document of a shadow, once for every configuration; older ones go.
+
+        A cloud that was set up anew counts its configurations anew, so their names say too little.
+        """
+        wanted = content if isinstance(content, dict) else {}
+        names = (wanted.get("configurationArn"), wanted.get("deploymentId"))
         for record in self.all(Channel.SHADOW):
-            if record.fleet and record.fleet.configuration_arn == arn:
+            given = record.fleet
+            if given and (given.configuration_arn, given.deployment_id) == names:
                 return record
         for record in self.waiting(Channel.SHADOW):
             self.cancel(record)

@@ -16,7 +16,7 @@ from verge.nucleus import paths, settings
 from verge.nucleus.cloud import jobs, shadow
 from verge.nucleus.cloud.link import Handler
 from verge.nucleus.deployment import fleet, history, queue
-from verge.nucleus.deployment.documents import Detail, Phase, Record, Status
+from verge.nucleus.deployment.documents import Channel, Detail, Phase, Record, Status
 from verge.nucleus.store import database
 
 WIRE = Path(__file__).parents[3] / "cases" / "wire"
@@ -386,6 +386,24 @@ async def test_what_was_done_is_not_done_again(bench: Bench, status: str, taken:
     got["state"]["reported"] = {**reported, "status": status}
     bench.wire.handlers[f"{SHADOW}/get/accepted"]("", got)
     assert len(bench.all) == taken
+
+
+async def test_cloud_that_was_set_up_anew_is_believed(bench: Bench) -> None:
+    """The same configuration's name with another deployment behind it is another deployment."""
+    got = pinned("shadow_answer")
+    take = bench.wire.handlers[f"{SHADOW}/get/accepted"]
+    take("", got)
+    bench.end(bench.all[0])
+    bench.intake.reported(bench.all[0], "SUCCEEDED")
+    take("", got)  # a shadow that has lost what it was told
+    assert len(bench.all) == 1
+    assert bench.intake.unreported(Channel.SHADOW) == bench.all
+    bench.intake.reported(bench.all[0], "SUCCEEDED")
+    document = json.loads(got["state"]["desired"]["fleetConfig"])
+    document["deploymentId"] = "of the new cloud"
+    got["state"]["desired"]["fleetConfig"] = json.dumps(document)
+    take("", got)
+    assert [r.fleet.deployment_id for r in bench.all if r.fleet][1:] == ["of the new cloud"]
 
 
 async def test_newer_shadow_replaces_the_one_at_work(bench: Bench) -> None:
