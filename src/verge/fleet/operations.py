@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verge.fleet import devices, environments, errors, inventory, output, playbook, project, up
+from verge.fleet import (
+    capture_places,
+    devices,
+    environments,
+    errors,
+    inventory,
+    output,
+    playbook,
+    project,
+    up,
+)
 
 LOG_LINES = 20
 """Last lines of a failed component that `inv status` shows."""
@@ -98,7 +108,8 @@ def run_on_fleet(
     if prepare:
         up.prepare_release(where, fleet, reporter)
     if environment is not None:
-        up.reach_cloud(where, environment, reporter)
+        account, _ = up.reach_cloud(where, environment, reporter)
+        capture_places.ensure_buckets(where, account, fleet, reporter)
     reporter.step(f"Running playbooks/{playbook_name}.yml on {', '.join(chosen)}")
     return playbook.run_playbook(
         where,

@@ -14,6 +14,7 @@ from verge.fleet import (
     aws,
     build,
     bundle,
+    capture_places,
     cloud_process,
     controller,
     deploy,
@@ -134,6 +135,7 @@ def bring_up_by_cloud(
         if item.outcome == publish.PUBLISHED
     ]
     wanted = targets.plan_targets(fleet, publish.read_recipes(where, publications))
+    changes += capture_places.ensure_buckets(where, account, fleet, reporter)
     reporter.step(f"Bringing up {', '.join(fleet.devices)}")
     provisioned = playbook.run_playbook(where, "provision", inventory=fleet.path, reporter=reporter)
     changes += [f"{host}: {task}" for host, task in provisioned.changes]

@@ -50,8 +50,8 @@ def read_event(document: Any) -> FileEvent:
     return FileEvent(
         identity,
         str(path) if usable else "",
-        size if type(size) is int else None,
-        float(modified) if type(modified) in {int, float} else None,
+        size if isinstance(size, int) else None,
+        float(modified) if isinstance(modified, (int, float)) else None,
     )
 
 
