@@ -28,10 +28,14 @@ _RETRIES: dict[str, Any] = {"mode": "standard", "max_attempts": 4}
 
 
 class CloudError(errors.FleetError):
-    """A call to the cloud failed; `.operation`, `.code` and `.reason` are the cloud's own."""
+    """A call to the cloud failed; `.operation`, `.code` and `.reason` are the cloud's own.
+
+    Without an operation the cloud was not reached at all.
+    """
 
     def __init__(self, operation: str, code: str, reason: str, hint: str | None = None) -> None:
-        super().__init__(f"cannot do {operation}: {reason} ({code})", hint)
+        deed = f"do {operation}" if operation else "reach the cloud"
+        super().__init__(f"cannot {deed}: {reason} ({code})", hint)
         self.operation = operation
         self.code = code
         self.reason = reason
@@ -63,14 +67,14 @@ def explained(hint: str | None = None) -> Iterator[None]:
         botocore.exceptions.ProfileNotFound,
     ) as error:
         raise CloudError(
-            "the call",
+            "",
             type(error).__name__,
             _clause(str(error)),
             "sign in first (`aws configure`, `aws sso login`, AWS_PROFILE), or use --env local",
         ) from error
     except botocore.exceptions.BotoCoreError as error:
         raise CloudError(
-            "the call",
+            "",
             type(error).__name__,
             _clause(str(error)),
             hint or "check the network; `./inv cloud --status` says whether the local cloud runs",
