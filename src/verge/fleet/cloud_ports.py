@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 USUAL = {"port": 4566, "device-port": 8443, "mqtt-port": 8883}
 """Options of `verge-cloud serve`, and the ports that they usually are."""
@@ -13,11 +13,11 @@ _FREEBIND = 15
 """IP_FREEBIND of Linux, which Python does not name: bind an address that may come later."""
 
 
-def choose_ports(addresses: Sequence[str]) -> dict[str, int]:
-    """Return the usual ports, or others where those are taken: devices keep them for good."""
+def choose_ports(addresses: Sequence[str], preferred: Mapping[str, int] = USUAL) -> dict[str, int]:
+    """Return the preferred ports, or free ones where those are taken on one of the addresses."""
     taken: set[int] = set()
     chosen = {}
-    for name, port in USUAL.items():
+    for name, port in preferred.items():
         candidate = port
         while candidate in taken or not all(_is_free(item, candidate) for item in addresses):
             candidate = _free_port()

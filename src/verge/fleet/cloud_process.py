@@ -152,12 +152,11 @@ def _wanted(
     # Devices are told the first address.
     addresses = (gateway, cloud_ports.LOOPBACK) if gateway else (cloud_ports.LOOPBACK,)
     former = (record.get("wanted") or {}).get("ports")
-    ports = (
-        former if isinstance(former, dict) and former.keys() == cloud_ports.USUAL.keys() else None
-    )
-    return _Wanted(
-        region, addresses, ports or cloud_ports.choose_ports(addresses), https_port, _code(where)
-    )
+    if not isinstance(former, dict) or former.keys() != cloud_ports.USUAL.keys():
+        former = cloud_ports.USUAL
+    # Devices know the ports, so they stay, unless somebody took one while the cloud was away.
+    ports = former if processes.is_alive(record) else cloud_ports.choose_ports(addresses, former)
+    return _Wanted(region, addresses, dict(ports), https_port, _code(where))
 
 
 def _code(where: project.Project) -> str:

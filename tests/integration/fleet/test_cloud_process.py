@@ -116,7 +116,7 @@ def test_two_starts_at_once_make_one(where: project.Project) -> None:
 
 
 def test_a_taken_port_is_left_alone(where: project.Project) -> None:
-    """Where the usual port of the API is somebody else's, another one is chosen."""
+    """Where a port is somebody else's, another one is chosen: at first, and after a stop."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # somebody may have it already
@@ -124,6 +124,14 @@ def test_a_taken_port_is_left_alone(where: project.Project) -> None:
             other.listen()
         start(where)
         assert cloud_endpoints.read_endpoints(where).api != "http://127.0.0.1:4566"
+    chosen = cloud_endpoints.read_endpoints(where).device_port
+    cloud_process.stop_cloud(where, output.Reporter())
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", chosen))
+        other.listen()
+        start(where)
+        assert cloud_endpoints.read_endpoints(where).device_port != chosen
 
 
 def test_a_start_that_fails_shows_why(where: project.Project) -> None:
