@@ -7,6 +7,7 @@ any character; both would make a role that works on AWS fail here, or the other 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -56,18 +57,34 @@ class Permissions:
 
 def _applies(statement: Any, action: str, resource: str, context: Context) -> bool:
     return (
-        _named(statement, "Action", action.lower(), lower=True)
-        and _named(statement, "Resource", resource, lower=False)
+        _named(statement, "Action", action.lower(), context, lower=True)
+        and _named(statement, "Resource", resource, context, lower=False)
         and _conditions_hold(statement, context)
     )
 
 
-def _named(statement: Any, element: str, value: str, *, lower: bool) -> bool:
+def _named(statement: Any, element: str, value: str, context: Context, *, lower: bool) -> bool:
     negated = f"Not{element}" in statement
     patterns = _as_list(statement.get(f"Not{element}" if negated else element, []))
     if lower:
         patterns = [pattern.lower() for pattern in patterns]
-    return negated != any(_pattern(pattern).fullmatch(value) for pattern in patterns)
+    return negated != any(_matches(pattern, value, context) for pattern in patterns)
+
+
+def _matches(pattern: str, value: str, context: Context) -> bool:
+    """Compare with a pattern in which `${key}` stands for a value; an unknown one matches nothing.
+
+    What a variable stands for is taken literally, so no name of a device is a wildcard.
+    """
+    texts, variables = _VARIABLE.split(pattern)[::2], _VARIABLE.findall(pattern)
+    values = [name if name in _LITERALS else context.get(name) for name in variables]
+    known = [re.escape(each) for each in values if each is not None]
+    if len(known) < len(values):
+        return False
+    parts = itertools.chain.from_iterable(
+        itertools.zip_longest(map(_escape, texts), known, fillvalue="")
+    )
+    return _pattern("".join(parts)).fullmatch(value) is not None
 
 
 def _conditions_hold(statement: Any, context: Context) -> bool:
@@ -84,7 +101,7 @@ def _conditions_hold(statement: Any, context: Context) -> bool:
 
 def _condition_holds(operator: str, values: Iterable[str], actual: str | None) -> bool:
     found = actual is not None and any(
-        _pattern(value).fullmatch(actual) if "Like" in operator else value == actual
+        _pattern(_escape(value)).fullmatch(actual) if "Like" in operator else value == actual
         for value in values
     )
     return found != ("Not" in operator)
@@ -93,10 +110,18 @@ def _condition_holds(operator: str, values: Iterable[str], actual: str | None) -
 _OPERATORS = frozenset({"StringEquals", "StringNotEquals", "StringLike", "StringNotLike"})
 
 
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_LITERALS = frozenset("*?$")
+"""`${*}` and the like stand for themselves."""
+
+
+def _escape(text: str) -> str:
+    return re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
+
+
 @functools.lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    escaped = re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.compile(escaped, re.DOTALL)
+def _pattern(expression: str) -> re.Pattern[str]:
+    return re.compile(expression, re.DOTALL)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -88,9 +88,10 @@ class Access:
         resource = (
             f"arn:aws:s3:::{bucket}" if listing or not name else f"arn:aws:s3:::{bucket}/{name}"
         )
-        if not self._permissions.allow(
-            key.role, action, resource, {"s3:prefix": name} if listing else None
-        ):
+        context = {"s3:prefix": name} if listing else {}
+        if key.thing is not None:
+            context["credentials-iot:ThingName"] = key.thing
+        if not self._permissions.allow(key.role, action, resource, context):
             return trusted and key.thing is None
         return not (
             action in _READS

@@ -94,6 +94,30 @@ def test_the_policies_of_the_role_decide(
 
 
 @pytest.mark.parametrize(
+    ("resource", "key", "expected"),
+    [
+        ("captures/${credentials-iot:ThingName}/*", "captures/press-07/a.jpg", "done"),
+        ("captures/${credentials-iot:ThingName}/*", "captures/press-08/a.jpg", "AccessDenied"),
+        ("captures/${credentials-iot:ThingName}/*", "captures/press-070/a", "AccessDenied"),
+        ("captures/${credentials-iot:Unknown}*", "captures/press-07", "AccessDenied"),
+        ("${*}/${credentials-iot:ThingName}", "*/press-07", "done"),
+        ("${*}/${credentials-iot:ThingName}", "any/press-07", "AccessDenied"),
+    ],
+)
+def test_a_policy_may_speak_of_the_device(
+    plant: conftest.Plant, resource: str, key: str, expected: str
+) -> None:
+    """`${credentials-iot:ThingName}` stands for the thing that got the credentials."""
+    statement = {
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::artifacts/{resource}",
+    }
+    device = plant.device(plant.allow(statement))
+    assert _try(device.put_object, Key=key, Body=b"x") == expected
+
+
+@pytest.mark.parametrize(
     ("statements", "expected"),
     [
         ([READ], "AccessDenied"),
