@@ -42,6 +42,8 @@ class Network:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.up = True
+        self.passed = 0
+        """Bytes that went to the port."""
         outer = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -84,16 +86,25 @@ class Network:
             self._open |= {near, far}
         back = threading.Thread(target=self._copy, args=(far, near), daemon=True)
         back.start()
-        self._copy(near, far)
+        self._copy(near, far, self._count)
         back.join()
         with self._lock:
             self._open -= {near, far}
 
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self.passed += size
+
     @staticmethod
-    def _copy(source: socket.socket, target: socket.socket) -> None:
+    def _copy(
+        source: socket.socket,
+        target: socket.socket,
+        count: Callable[[int], None] = lambda _: None,
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 target.sendall(data)
+                count(len(data))
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -30,8 +30,13 @@ MONITOR = "verge.FileSystemMonitor"
 RUNTIME = "verge.OnnxRuntime"
 MODEL = "verge.OnnxModel"
 DETECTOR = "verge.OnnxObjectDetection"
+UPLOADER = "verge.CaptureUploader"
 
-_MARKS = {MONITOR: "file_system_monitor.main", DETECTOR: "object_detection.main"}
+_MARKS = {
+    MONITOR: "file_system_monitor.main",
+    DETECTOR: "object_detection.main",
+    UPLOADER: "capture_uploader.main",
+}
 _LEFT_OUT = {"tests", "__pycache__", ".mypy_cache", ".pytest_cache"}
 
 
@@ -47,7 +52,7 @@ class Line:
     async def deploy(self, **detector: Any) -> None:
         """Put the four components into the release and deploy them."""
         for name in (MONITOR, RUNTIME, MODEL, DETECTOR):
-            _release(self.nucleus.release, name)
+            release_component(self.nucleus.release, name)
         update = {
             MONITOR: {"MERGE": {"directories": [str(self.pictures)]}},
             DETECTOR: {"MERGE": {"outputDirectory": str(self.results), **detector}},
@@ -137,7 +142,7 @@ def _is(entry: Path, mark: bytes, root: bytes) -> bool:
     return mark in words and any(word.startswith(root) for word in words)
 
 
-def _release(release: recipes.Release, name: str) -> None:
+def release_component(release: recipes.Release, name: str) -> None:
     """Build one component as `inv build` does: the same files under the same names."""
     _write_release(release, name, "1.0.0", recipes.archive(dict(_members(COMPONENTS / name))))
 
@@ -150,7 +155,7 @@ def _write_release(
     recipe["ComponentVersion"] = version
     manifest = recipe["Manifests"][0]
     manifest["Artifacts"][0] |= {"Digest": recipes.digest(content), "Algorithm": "SHA-256"}
-    if name in {MONITOR, RUNTIME}:
+    if name in {MONITOR, RUNTIME, UPLOADER}:
         manifest["Lifecycle"]["install"] = f'ln -sfn "{sys.prefix}" "{{work:path}}/current"'
     artifacts = release.artifacts / name / version
     artifacts.mkdir(parents=True)

@@ -39,7 +39,7 @@ def measured(card: Any) -> Any:
 async def test_an_inspection_line_finds_scratches(card: Any) -> None:
     """Deployed beside the other model and chosen by configuration, it takes over at once."""
     async with lines.running_line() as line:
-        lines._release(line.nucleus.release, COMPONENT)
+        lines.release_component(line.nucleus.release, COMPONENT)
         update = {lines.DETECTOR: {"MERGE": {"modelComponent": COMPONENT}}}
         report = await line.nucleus.deploy(
             *("--merge", COMPONENT, "--update-config", json.dumps(update))

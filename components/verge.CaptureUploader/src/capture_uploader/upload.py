@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import threading
@@ -48,11 +49,14 @@ def key_of(capture: Capture, prefix: str) -> str:
     """Return the key of a capture's picture: prefix, device, day, then time and id.
 
     Keys sort by time within a device. The result lies beside it, with `.json` for its suffix.
+    The device is the one this runs on, whatever the result says: it may put nothing elsewhere, and
+    a result from before it was given another name must not hold up all later ones.
     """
+    device = os.environ.get("AWS_IOT_THING_NAME") or capture.device
     moment = re.sub(r"[^0-9TZ-]", "", capture.time)
     day = moment[:10]
     name = f"{moment}-{capture.id}{capture.picture.suffix}"
-    return "/".join(part for part in (prefix, capture.device, day, name) if part)
+    return "/".join(part for part in (prefix, device, day, name) if part)
 
 
 class Uploader:
