@@ -61,3 +61,16 @@ def test_a_stop_ends_the_wait(tmp_path: Path) -> None:
     models.stopped.set()
     with pytest.raises(DetectionError, match="has not provided"):
         models.load(NAME, session.Running())
+
+
+def test_pictures_that_the_card_names_in_a_folder_lie_beside_it(
+    tmp_path: Path, card_path: Path
+) -> None:
+    """A card that names its golden picture in a folder is checked with the one beside it."""
+    install(tmp_path, card_path, "1", label="zebra")
+    card = tmp_path / NAME / "current" / "model.yaml"
+    document = yaml.safe_load(card.read_text(encoding="utf-8"))
+    document["golden"][0]["picture"] = "pets/chelsea.png"
+    card.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(DetectionError, match=r"no zebra in pets/chelsea.png: the"):
+        shelf.Shelf(tmp_path).load(NAME, session.Running())

@@ -57,11 +57,11 @@ def check_model(card: Path, folder: Path, picture: Path | None, output: Path) ->
     """
     loaded = detector.Detector.load(card)
     names = dict.fromkeys(golden.picture for golden in loaded.card.golden)
-    paths = [folder / name for name in names] if picture is None else [picture]
-    if not paths:
+    named = {name: folder / name for name in names} if picture is None else {picture.name: picture}
+    if not named:
         raise DetectionError("the card names no golden pictures; name a picture to look at")
     output.mkdir(parents=True, exist_ok=True)
-    pictures = [_look(loaded, path, output) for path in paths]
+    pictures = [_look(loaded, name, path, output) for name, path in named.items()]
     return {
         "model": {
             "name": loaded.card.name,
@@ -86,18 +86,18 @@ def check_present(card: Path, folder: Path) -> dict[str, Any]:
 def find_missed(loaded: detector.Detector, folder: Path) -> list[str]:
     """Return one sentence for each promise about a picture in a folder that is not kept.
 
-    Raises DetectionError if a picture cannot be used.
+    An installed model has its pictures beside it, whatever folder its card names them in. Raises DetectionError if a picture cannot be used.
     """
     missed: list[str] = []
     for name in dict.fromkeys(golden.picture for golden in loaded.card.golden):
-        path = folder / name
+        path = folder / Path(name).name
         if path.is_file():
             found = loaded.analyse(str(path), _MAX_PIXELS, loaded.thresholds(None, None))
             missed += _missed(loaded.card, name, found.picture, found.detections)
     return missed
 
 
-def _look(loaded: detector.Detector, path: Path, output: Path) -> dict[str, Any]:
+def _look(loaded: detector.Detector, name: str, path: Path, output: Path) -> dict[str, Any]:
     try:
         found = loaded.analyse(str(path), _MAX_PIXELS, loaded.thresholds(None, None))
     except DetectionError as error:
@@ -116,7 +116,7 @@ def _look(loaded: detector.Detector, path: Path, output: Path) -> dict[str, Any]
         ],
         "timings_ms": found.timings,
         "annotated": str(annotated),
-        "missed": list(_missed(loaded.card, path.name, found.picture, found.detections)),
+        "missed": list(_missed(loaded.card, name, found.picture, found.detections)),
     }
 
 
