@@ -86,7 +86,8 @@ def check_present(card: Path, folder: Path) -> dict[str, Any]:
 def find_missed(loaded: detector.Detector, folder: Path) -> list[str]:
     """Return one sentence for each promise about a picture in a folder that is not kept.
 
-    An installed model has its pictures beside it, whatever folder its card names them in. Raises DetectionError if a picture cannot be used.
+    An installed model has its pictures beside it, whatever folder its card names them in. Raises
+    DetectionError if a picture cannot be used.
     """
     missed: list[str] = []
     for name in dict.fromkeys(golden.picture for golden in loaded.card.golden):
