@@ -135,7 +135,7 @@ def describe(found: Found) -> dict[str, Any]:
             {
                 "device": capture.device,
                 "id": capture.id,
-                "time": capture.time.isoformat().replace("+00:00", "Z"),
+                "time": capture.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "label": verdict.label,
                 "score": verdict.score,
                 "size": capture.size,
