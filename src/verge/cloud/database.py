@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,12 +19,14 @@ class Database:
     """Shared by all parts and all threads.
 
     Each part brings its own tables as `CREATE TABLE IF NOT EXISTS` statements, prefixed with the
-    part's name. What `transaction` committed survives the death of this process.
+    part's name. A file with other tables, of another version, is refused. What `transaction`
+    committed survives the death of this process.
     """
 
     def __init__(self, path: Path, schemas: Sequence[str] = ()) -> None:
         """Open or make the file. Raises StateError."""
         self._lock = threading.RLock()
+        wanted = hashlib.sha256("\0".join(schemas).encode()).hexdigest()
         self._depth = 0
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -31,13 +34,31 @@ class Database:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
+            found = self._read_schema()
+            if found not in {None, wanted}:
+                self._connection.close()
+                raise errors.StateError(
+                    f"cannot use {path}: another version of the local cloud wrote it; empty it "
+                    "with `./inv cloud --reset`, then `./inv up` makes everything again"
+                )
             for schema in schemas:
                 self._connection.executescript(schema)
+            self._connection.execute("CREATE TABLE IF NOT EXISTS cloud_schema (digest TEXT)")
+            if found is None:
+                self._connection.execute("INSERT INTO cloud_schema VALUES (?)", (wanted,))
         except sqlite3.Error as error:
             raise errors.StateError(
                 f"cannot open {path}: {error}; free space or delete the directory with "
                 "`./inv cloud --reset`"
             ) from error
+
+    def _read_schema(self) -> str | None:
+        """Return the digest of the tables that the file was made with; None for a new file."""
+        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master")}
+        if "cloud_schema" not in tables:
+            return None if not tables else ""
+        row = self._connection.execute("SELECT digest FROM cloud_schema").fetchone()
+        return str(row[0]) if row else None
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,54 @@
+"""The local cloud's SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from verge.cloud import database, errors
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS part_rows (value TEXT)"
+
+
+def opened(path: Path, *schemas: str) -> contextlib.closing[database.Database]:
+    return contextlib.closing(database.Database(path, schemas or (SCHEMA,)))
+
+
+def test_what_was_committed_is_there_again(tmp_path: Path) -> None:
+    """A block commits all of its statements or none, nested blocks together."""
+    with opened(tmp_path / "db") as db:
+        with db.transaction(), db.transaction():
+            db.execute("INSERT INTO part_rows VALUES (?)", ("kept",))
+        with contextlib.suppress(RuntimeError), db.transaction():
+            db.execute("INSERT INTO part_rows VALUES (?)", ("undone",))
+            raise RuntimeError
+    with opened(tmp_path / "db") as db:
+        assert [row["value"] for row in db.all("SELECT value FROM part_rows")] == ["kept"]
+
+
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Other tables mean another version; the next step is said, and nothing is changed."""
+    with opened(tmp_path / "db"):
+        pass
+    with pytest.raises(errors.StateError, match=r"another version .* `./inv cloud --reset`"):
+        opened(tmp_path / "db", SCHEMA, "CREATE TABLE IF NOT EXISTS other_rows (value TEXT)")
+    with opened(tmp_path / "db"):
+        pass
+
+
+def test_a_file_from_before_versions_is_refused(tmp_path: Path) -> None:
+    """A file that does not say what made it is another version's."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as former:
+        former.execute("CREATE TABLE part_rows (value INTEGER)")
+    with pytest.raises(errors.StateError, match="another version"):
+        opened(tmp_path / "db")
+
+
+def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    """Garbage in place of the file is an error with its path."""
+    (tmp_path / "db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(errors.StateError, match=r"cannot open .*db"):
+        opened(tmp_path / "db")
