@@ -154,8 +154,8 @@ def test_the_table_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     assert "press-01 2026-11-21 10:15:02 incomplete: no picture 0.31 0 captures/2.json" in lines
     assert lines[-2:] == [
         (
-            "4 captures in s3://b/captures/ (0.0 MB), 2 of them incomplete; the newest 3 are shown, "
-            "`--limit 0` shows all."
+            "4 captures in s3://b/captures/ (0.0 MB), 2 of them incomplete; "
+            "the newest 3 are shown, `--limit 0` shows all."
         ),
         "Downloaded 1 capture (3.0 MB); 2 were there.",
     ]
