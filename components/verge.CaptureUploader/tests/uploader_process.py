@@ -41,7 +41,9 @@ class Pipe:
         threading.Thread(target=read, daemon=True).start()
 
     def report_running(self) -> None:
-        print("RUNNING", flush=True)
+        # In one piece: `print` lets a line of the log in before the end of its own.
+        sys.stdout.write("RUNNING\n")
+        sys.stdout.flush()
 
 
 def main() -> int:

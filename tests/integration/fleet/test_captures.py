@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime as dt
+import functools
 import json
 import os
 import signal
@@ -163,10 +165,10 @@ def test_what_lacks_its_other_half_is_incomplete(
 
 def test_more_than_a_page(account: aws.Account, bucket: Bucket, tmp_path: Path) -> None:
     """With more objects than S3 lists at once all are counted, and all come."""
-    stems = [
-        bucket.capture("press-01", f"2026-11-21T10:{n // 60:02}:{n % 60:02}.000Z", f"n{n}")
-        for n in range(520)
-    ]
+    moments = [f"2026-11-21T10:{n // 60:02}:{n % 60:02}.000Z" for n in range(520)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        put = functools.partial(bucket.capture, "press-01")
+        stems = list(pool.map(put, moments, [f"n{n}" for n in range(520)]))
     found = gather(account, bucket, tmp_path, limit=2)
     assert (found.total, names(found)) == (520, ["n519", "n518"])
     assert sum((tmp_path / f"{stem}.jpg").is_file() for stem in stems) == 520
