@@ -392,8 +392,9 @@ def test_key_of_a_device(facts: tuple[str, str], key: str) -> None:
 
 def test_nucleus_requirements_agree_with_the_distribution() -> None:
     """What is locked for devices is what the distribution says it needs."""
-    document = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    wanted = {locks.normalise(text.split(">")[0]) for text in document["project"]["dependencies"]}
+    stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    needs = [*stated["dependencies"], *stated["optional-dependencies"]["nucleus"]]
+    wanted = {locks.normalise(text.split(">")[0]) for text in needs}
     text = (REPOSITORY / "wheelhouse/nucleus/requirements.in").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert {locks.normalise(line.split(">")[0]) for line in lines} == wanted
