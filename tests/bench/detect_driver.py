@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 PATIENCE = 60.0
 """Seconds without a result after which something is wrong."""
@@ -30,29 +31,32 @@ PATIENCE = 60.0
 class Line:
     """The line as one who drops pictures and reads results sees it."""
 
-    def __init__(self, inbox, source, subscriber):
+    def __init__(self, inbox: str, source: str, subscriber: list[str]) -> None:
         self._inbox = inbox
         with open(source, "rb") as file:
             self._data = file.read()
         self._suffix = os.path.splitext(source)[1]
         self._run = f"bench-{os.getpid()}"
-        self._results = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[float, Any]] = queue.SimpleQueue()
         self._child = subprocess.Popen(
             subscriber, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        if not self._child.stderr.readline():
+        assert self._child.stdout
+        assert self._child.stderr
+        self._said, self._logged = self._child.stdout, self._child.stderr
+        if not self._logged.readline():
             raise SystemExit(f"cannot subscribe: {subscriber} ended")
         for target in (self._read, self._drain):
             threading.Thread(target=target, daemon=True).start()
 
-    def close(self):
+    def close(self) -> None:
         self._child.terminate()
         self._child.communicate()
         for name in os.listdir(self._inbox):
             if name.startswith((self._run, f".{self._run}")):
                 os.unlink(os.path.join(self._inbox, name))
 
-    def one_by_one(self, count):
+    def one_by_one(self, count: int) -> list[dict[str, Any]]:
         """Return seconds from closing a file to its result, and the result's timings."""
         found = []
         for number in range(count):
@@ -62,7 +66,7 @@ class Line:
             found.append({"seconds": arrived - closed, "timings": document["timings_ms"]})
         return found
 
-    def burst(self, count):
+    def burst(self, count: int) -> float:
         """Return seconds from the first file to the last of the results."""
         parts = [self._write(f".{self._run}-burst-{n}{self._suffix}") for n in range(count)]
         wanted = set()
@@ -78,35 +82,35 @@ class Line:
             wanted.discard(document["picture"]["path"])
         return last - began
 
-    def _write(self, name):
+    def _write(self, name: str) -> str:
         path = os.path.join(self._inbox, name)
         with open(path, "wb") as file:
             file.write(self._data)
         return path
 
-    def _wait(self, path):
+    def _wait(self, path: str) -> tuple[float, Any]:
         while True:
             arrived, document = self._next()
             if document["picture"]["path"] == path:
                 return arrived, document
 
-    def _next(self):
+    def _next(self) -> tuple[float, Any]:
         try:
             return self._results.get(timeout=PATIENCE)
         except queue.Empty:
             raise SystemExit(f"no result came within {PATIENCE:g} s") from None
 
-    def _read(self):
-        for line in self._child.stdout:
+    def _read(self) -> None:
+        for line in self._said:
             arrived = time.monotonic()
             self._results.put((arrived, json.loads(line)))
 
-    def _drain(self):
-        for _ in self._child.stderr:
+    def _drain(self) -> None:
+        for _ in self._logged:
             pass
 
 
-def run_bare(card_path, source, count, threads):
+def run_bare(card_path: str, source: str, count: int, threads: int | None) -> list[float]:
     """Return seconds for decode and `session.run`, picture after picture, whole pictures."""
     import pathlib
 
@@ -124,7 +128,7 @@ def run_bare(card_path, source, count, threads):
     return took
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     line = commands.add_parser("line")

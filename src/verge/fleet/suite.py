@@ -53,11 +53,13 @@ def run_suite(where: project.Project, reporter: output.Reporter, *, quick: bool 
     began = time.monotonic()
     reporter.step("Static checks")
     checks.raise_for_failures(checks.run_checks(where, checks.static_checks(where), reporter))
+    if not quick:
+        # What it installs the other tests need as well: mosquitto, podman.
+        controller.ensure_controller(where, where.inventory("local"), reporter)
     prepare_inputs(where, reporter)
     for name, *arguments in _QUICK_TESTS:
         checks.run_live(where, checks.Check(name, (*_PYTEST, *arguments)), reporter)
     if not quick:
-        controller.ensure_controller(where, where.inventory("local"), reporter)
         checks.run_live(where, molecule(where), reporter)
         name, *arguments = _DEVICE_TESTS
         checks.run_live(where, checks.Check(name, (*_PYTEST, *arguments)), reporter)

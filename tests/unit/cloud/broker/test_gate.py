@@ -307,7 +307,7 @@ def test_large_payload(site: devices.Site, version: int) -> None:
 
 
 def test_keep_alive(site: devices.Site) -> None:
-    """A device that is silent for one and a half of its keep-alives is disconnected."""
+    """A device that is silent for one and a half times its keep-alive is disconnected."""
     with site.raw(site.add("silent")) as connection:
         connection.sendall(packets.Connect(packets.V3, True, 1, "silent").encode())
         assert connection.recv(4) == b"\x20\x02\x00\x00"
