@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ CALL_SECONDS = 10.0
 
 _UNSUPPORTED = "not supported"
 """Part of the text by which a nucleus refuses an operation it does not have (contract 4.6)."""
+
+_NOT_ON_LITE = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH"
+"""Lite sets this name with `_FOR_COMPONENT` only; other nuclei set both (contract 2.9)."""
 
 _log = logging.getLogger(__name__)
 logging.getLogger("awsiot").setLevel(logging.WARNING)  # It tells of every connection.
@@ -122,10 +126,9 @@ class Nucleus:
 
     def publish(self, topic: str, document: Mapping[str, Any]) -> None:
         """Publish a JSON document on a local topic and wait until the nucleus took it."""
-        message = model.PublishMessage(json_message=model.JsonMessage(message=dict(document)))
         _wait(
             f"publish to the topic {topic}",
-            self._client.publish_to_topic_async(topic=topic, publish_message=message),
+            self._client.publish_to_topic_async(topic=topic, publish_message=_message_of(document)),
         )
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> Subscription:
@@ -192,6 +195,18 @@ def _wait(operation: str, future: Future[Any]) -> Any:
 def _describe(error: BaseException) -> str:
     message = getattr(error, "message", None) or str(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _message_of(document: Mapping[str, Any]) -> model.PublishMessage:
+    """Return a JSON message, or on Lite a binary one that holds the same as text.
+
+    Lite takes a JSON message of some thirty values or more and then ends, without a word, every
+    subscription that it is due to.
+    """
+    if _NOT_ON_LITE in os.environ:
+        return model.PublishMessage(json_message=model.JsonMessage(message=dict(document)))
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return model.PublishMessage(binary_message=model.BinaryMessage(message=text.encode()))
 
 
 def _document_of(event: model.SubscriptionResponseMessage) -> Any:

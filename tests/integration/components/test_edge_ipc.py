@@ -57,6 +57,38 @@ def test_messages_keep_their_order(bench: Bench) -> None:
     assert [received.get(timeout=10) for _ in documents] == documents
 
 
+RESULT = {
+    "id": "1",
+    "detections": [{"label": "cat", "score": 0.5, "box": [0.5, 1.0, 2.0, 3.0]}] * 20,
+}
+
+
+@pytest.mark.parametrize(
+    ("lite", "kind"), [(True, "binaryMessage"), (False, "jsonMessage")], ids=["lite", "others"]
+)
+def test_documents_travel_as_the_nucleus_can_deliver_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lite: bool, kind: str
+) -> None:
+    """Lite is given binary messages, others JSON; who listens is told the same document."""
+    name = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH"
+    if lite:
+        monkeypatch.delenv(name, raising=False)
+    else:
+        monkeypatch.setenv(name, "somewhere")
+    kinds: queue.Queue[bool] = queue.Queue()
+    received: queue.Queue[Any] = queue.Queue()
+    bench.link.subscribe("press/files", received.put)
+    bench.link._client.subscribe_to_topic(
+        topic="press/files",
+        on_stream_event=lambda event: kinds.put(event.json_message is None),
+        on_stream_error=lambda _error: False,
+        on_stream_closed=lambda: None,
+    )
+    bench.link.publish("press/files", RESULT)
+    assert received.get(timeout=10) == RESULT
+    assert ("binaryMessage" if kinds.get(timeout=10) else "jsonMessage") == kind
+
+
 def test_a_closed_subscription_is_silent_and_no_loss(bench: Bench) -> None:
     """Ending a subscription oneself is not taken for a lost connection."""
     first: queue.Queue[Any] = queue.Queue()
