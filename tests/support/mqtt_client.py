@@ -43,7 +43,7 @@ class Mqtt:
             async with asyncio.timeout(PATIENCE):
                 _check_accepted(*await self._packet())
         except BaseException:
-            self._writer.transport.abort()
+            await self._cut()
             raise
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._ping())]
 
@@ -80,6 +80,13 @@ class Mqtt:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._lose()
+        await self._cut()
+
+    async def _cut(self) -> None:
+        """Cut, and wait until the socket is closed: the loop may end soon."""
+        self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def _ask(self, kind: int, answer: int, before: bytes, after: bytes) -> bytes:
         if self.lost.is_set():

@@ -192,6 +192,15 @@ def test_configuration_changes_while_running(bench: Bench, pictures: Path, tmp_p
     assert not bench.link.cloud
 
 
+def test_a_change_before_it_listens_counts(tmp_path: Path, loaded: Any, pictures: Path) -> None:
+    """A configuration that changes after it was read and before changes are told is in force."""
+    bench = Bench(tmp_path, loaded, {})
+    bench.link.configuration = {**bench.link.configuration, "resultTopic": "other/results"}
+    with bench:
+        bench.send("1", pictures / "chelsea.png")
+        assert bench.link.wait(1)[0][0] == "other/results"
+
+
 def test_threads_and_providers_change_while_running(bench: Bench, pictures: Path) -> None:
     """Another number of threads loads the model anew; what came before is answered first."""
     bench.send("1", pictures / "chelsea.png")
@@ -262,6 +271,24 @@ def test_the_configuration_chooses_the_model(bench: Bench, pictures: Path, renam
     bench.send("2", pictures / "chelsea.png")
     answers = bench.link.wait(2)
     assert [document["model"]["version"] for _, document in answers] == ["next", "next"]
+
+
+def test_a_model_that_comes_after_its_configuration_is_used(
+    bench: Bench, pictures: Path, renamed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration that names a model which is not there yet takes effect when it comes."""
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.02)
+    good = bench.link.configuration
+    bench.link.configuration = {**good, "modelComponent": "verge.ScratchModel", "classes": ["cat"]}
+    bench.link.changed()
+    bench.send("1", pictures / "chelsea.png")
+    assert bench.link.wait(1)[0][1]["model"]["version"] != "next"
+    bench.models.lying["verge.ScratchModel"] = ("other", renamed)
+    for number in range(2, 200):
+        bench.send(str(number), pictures / "chelsea.png")
+        if bench.link.wait(number)[-1][1]["model"]["version"] == "next":
+            return
+    pytest.fail("the model was never used")
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_an_interrupted_upload_goes_on(where: project.Project, account: aws.Acco
     running_cloud.wait_for(lambda: len(arrived()) >= 5, "five parts arrived")
     killed.kill()
     killed.communicate()
-    before = len(arrived())
+    before = {part["PartNumber"] for part in arrived()}
     sent: list[int] = []
     s3.meta.events.register(
         "before-call.s3.UploadPart",
@@ -267,7 +267,9 @@ def test_an_interrupted_upload_goes_on(where: project.Project, account: aws.Acco
     item = run(where, account)
     assert item.outcome == publish.PUBLISHED
     assert 6 in sent
-    assert len(sent) == 10 - before
+    # What was on its way when the publisher died may have arrived since.
+    assert before.isdisjoint(sent)
+    assert len(sent) == len(set(sent))
     assert s3.head_object(Bucket=BUCKET, Key=key)["ContentLength"] == BIG
     assert run(where, account).outcome == publish.UNCHANGED
 

@@ -87,6 +87,8 @@ class Service:
             self._link.watch_configuration(self._inbox.put_change)
         except ipc.NucleusError as error:
             _log.warning("Configuration changes need a restart reason=%s", error)
+        else:
+            self._inbox.put_change()  # It may have changed since it was read.
         # First the subscription: what comes while the stored results are read is in the inbox.
         self._subscribe()
         self._catch_up(self._settings.results_directory)
@@ -170,6 +172,8 @@ class Service:
         except (values.SettingError, ipc.NucleusError) as error:
             self._settings = former
             _log.error("Configuration kept as it was reason=%s", error)
+            return
+        if self._settings == former:
             return
         _log.info("Configuration changed settings=%s", self._settings)
         self._uploader.settings_changed()

@@ -67,6 +67,8 @@ class Service:
             self._link.watch_configuration(self._inbox.put_change)
         except ipc.NucleusError as error:
             _log.warning("Configuration changes need a restart reason=%s", error)
+        else:
+            self._inbox.put_change()  # It may have changed since it was read.
         self._subscribe(self._settings.acknowledgement_topics)
         self._directories.configure(self._settings)
         self._check_directories()
@@ -237,6 +239,8 @@ class Service:
         former = self._settings
         try:
             wanted = settings.read_settings(self._link.read_configuration())
+            if wanted == former:
+                return
             self._subscribe(wanted.acknowledgement_topics)
         except (values.SettingError, ipc.NucleusError) as error:
             _log.error("Configuration kept as it was reason=%s", error)

@@ -83,6 +83,8 @@ class Service:
         self._cloud = _Cloud(link)
         self._begun: dict[str, float] = {}
         self._next_look = 0.0
+        self._awaited: tuple[str, str] | None = None
+        """A component that the configuration names, and its model when that could not be used."""
 
     def start(self) -> None:
         """Subscribe and report RUNNING. Raises NucleusError."""
@@ -204,18 +206,26 @@ class Service:
             self._link.watch_configuration(self._inbox.put_change)
         except ipc.NucleusError as error:
             _log.warning("Configuration changes need a restart reason=%s", error)
+        else:
+            self._inbox.put_change()  # It may have changed since it was read.
 
     def _subscribe(self, topic: str) -> Any:
         return self._link.subscribe(topic, self._inbox.put_document)
 
     def _reconfigure(self) -> None:
         """Take the new configuration; if any of it cannot be used, keep the former."""
+        self._awaited = None
         try:
             wanted = settings.read_settings(self._link.read_configuration(), self._device)
+            if wanted == self._settings:
+                return
             store = self._open_store(wanted)
             loaded = self._detector
             if _loading(wanted) != _loading(self._settings):
-                model, loaded = self._models.identity(wanted.model_component), self._load(wanted)
+                model = self._models.identity(wanted.model_component)
+                self._awaited = wanted.model_component, model
+                loaded = self._load(wanted)
+                self._awaited = None
             if wanted.input_topic != self._settings.input_topic:
                 subscription = self._subscribe(wanted.input_topic)
                 self._subscription.close()
@@ -232,6 +242,10 @@ class Service:
 
     def _look_for_another_model(self) -> None:
         """Use a model that was installed since; one that cannot be used changes nothing."""
+        if self._awaited and self._models.identity(self._awaited[0]) != self._awaited[1]:
+            # A deployment may bring the configuration before the model that it names.
+            self._pipeline.wait()
+            self._reconfigure()
         model = self._models.identity(self._settings.model_component)
         if model in {"", self._model}:
             return
