@@ -158,6 +158,12 @@ async def test_a_burst_under_kills_has_one_result_for_each_final_content(seed: i
         assert set(found.values()) == {1}
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of a process stand still."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
+
+
 async def test_lost_events_and_a_lost_directory_lose_no_file() -> None:
     """After an overflow of the kernel's queue, and when the directory comes back, all is found."""
     async with lines.running_line(annotate="false") as line:
@@ -165,8 +171,9 @@ async def test_lost_events_and_a_lost_directory_lose_no_file() -> None:
         assert monitor
         os.kill(monitor, signal.SIGSTOP)
         try:
+            await line.nucleus.until(lambda: is_stopped(monitor), "the monitor stands still")
             # Two names in turn: the kernel makes one of events that are equal and neighbours.
-            for number in range(QUEUE_LIMIT + 10):
+            for number in range(QUEUE_LIMIT + 500):
                 (line.pictures / f".{number % 2}").write_bytes(b"")
             first = draw_fates(1, 20)
             await write_all(line.pictures, first, 1)
