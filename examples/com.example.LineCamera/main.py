@@ -9,7 +9,9 @@ start is announced again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
+import json
 import logging
 import os
 import queue
@@ -126,7 +128,13 @@ def main() -> int:
 
 
 def _id_of(event: model.SubscriptionResponseMessage) -> str:
-    document = event.json_message.message if event.json_message else None
+    # On AWS's Nucleus Lite the same JSON travels as a binary message.
+    document: Any = None
+    if event.json_message:
+        document = event.json_message.message
+    elif event.binary_message:
+        with contextlib.suppress(ValueError):
+            document = json.loads(event.binary_message.message)
     return str(document.get("id", "")) if isinstance(document, dict) else ""
 
 
