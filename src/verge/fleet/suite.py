@@ -23,15 +23,13 @@ from verge.fleet import (  # fmt: skip
 
 _PYTEST = (sys.executable, "-m", "pytest", "-q")
 _NO_DEVICE = ("-m", "not device")
+# Most tests wait for processes. A file stays with one worker, which starts once what it needs.
+_SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 _QUICK_TESTS = (
-    (
-        "Unit, contract and component tests",
-        "tests/unit",
-        "tests/contract",
-        "components",
-        *_NO_DEVICE,
-    ),
-    ("Integration tests", "tests/integration", *_NO_DEVICE),
+    ("Unit and component tests", "tests/unit", "components", *_NO_DEVICE, *_SIDE_BY_SIDE),
+    # One after the other: what one file has seen of the cloud's answers the next one counts.
+    ("Contract tests", "tests/contract", *_NO_DEVICE),
+    ("Integration tests", "tests/integration", *_NO_DEVICE, *_SIDE_BY_SIDE),
 )
 # A device boots, is provisioned and torn down within one test, and its progress is worth seeing.
 _DEVICE_TESTS = (

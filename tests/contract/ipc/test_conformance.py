@@ -139,7 +139,7 @@ def test_denied(served: Served, name: str) -> None:
     assert content["message"]
 
 
-@pytest.mark.parametrize("name", OPERATIONS.keys() - operations.CLIENT_DEVICES)
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - operations.CLIENT_DEVICES))
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
