@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import asyncio
 import itertools
 import os
@@ -69,11 +70,10 @@ async def restart_broker(device: cloud_site.Device) -> None:
 
 def _broker_of(pid: int) -> int:
     """Return the process id of the mosquitto that a cloud has started."""
-    children = [
-        child
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # threads come and go
+            children += (task / "children").read_text().split()
     (broker,) = [c for c in children if Path(f"/proc/{c}/comm").read_text() == "mosquitto\n"]
     return int(broker)
 
