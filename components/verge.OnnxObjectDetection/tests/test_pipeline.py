@@ -13,24 +13,27 @@ from object_detection.messages import FileEvent
 class Network:
     """Stands for the detector: returns its input, as slowly as the test wants."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, lookers: int) -> None:
         self.batch = batch
+        self.lookers = lookers
         self.groups: list[list[str]] = []
+        self.alone: dict[str, bool] = {}
         self.go = threading.Event()
         self.go.set()
         self.broken: set[str] = set()
 
-    def infer(self, pictures: list[Any]) -> list[detector.Inferred]:
+    def infer(self, pictures: list[Any], *, alone: bool) -> list[detector.Inferred]:
+        self.groups.append(group := [one.tensor for one in pictures])
+        self.alone |= dict.fromkeys(group, alone)
         assert self.go.wait(10)
-        self.groups.append([one.tensor for one in pictures])
-        if self.broken & set(self.groups[-1]):
+        if self.broken & set(group):
             raise RuntimeError("the network broke")
         return [detector.Inferred(one, {}, 0.0) for one in pictures]
 
 
 class Bench:
-    def __init__(self, batch: int) -> None:
-        self.network = Network(batch)
+    def __init__(self, batch: int, lookers: int) -> None:
+        self.network = Network(batch, lookers)
         self.answers: list[tuple[str, Any]] = []
         self.answered = threading.Condition()
         self.prepared = threading.Semaphore(0)
@@ -61,9 +64,11 @@ class Bench:
         return [identity for identity, _ in self.answers]
 
 
-@pytest.fixture(params=[1, 4])
+@pytest.fixture(
+    params=[(1, 1), (4, 1), (1, 3), (4, 2)], ids=lambda pair: f"batch {pair[0]} lookers {pair[1]}"
+)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(request.param)
+    made = Bench(*request.param)
     yield made
     made.network.go.set()
     made.pipeline.close()
@@ -119,6 +124,40 @@ def test_a_backlog_is_looked_at_together(bench: Bench) -> None:
     assert sum(sizes) == 5
 
 
+def test_a_picture_alone_has_all_cores(bench: Bench) -> None:
+    """Only a picture that nothing runs or waits beside is looked at as alone."""
+    bench.put("alone")
+    assert bench.ids() == ["alone"]
+    bench.network.go.clear()
+    bench.put(*map(str, range(bench.network.batch * bench.network.lookers + 3)))
+    bench.network.go.set()
+    bench.pipeline.wait()
+    bench.put("later")
+    assert bench.ids()[-1] == "later"
+    assert bench.network.alone["alone"]
+    assert bench.network.alone["later"]
+    assert not all(bench.network.alone.values())
+
+
+def test_lookers_work_side_by_side() -> None:
+    """As many runs of the network are under way as there are lookers, answered in order."""
+    bench = Bench(batch=1, lookers=3)
+    together = threading.Barrier(3, timeout=10)
+    infer = bench.network.infer
+
+    def meet(pictures: list[Any], *, alone: bool) -> list[detector.Inferred]:
+        together.wait()
+        return infer(pictures, alone=alone)
+
+    bench.network.infer = meet  # type: ignore[method-assign]
+    try:
+        bench.put("a", "b", "c", "d", "e", "f")
+        assert bench.ids() == list("abcdef")
+        assert not any(isinstance(outcome, PictureError) for _, outcome in bench.answers)
+    finally:
+        bench.pipeline.close()
+
+
 def test_one_broken_picture_fails_alone(bench: Bench) -> None:
     """When the network fails on several together, only the one that breaks it is rejected."""
     bench.network.broken = {"b"}
@@ -148,7 +187,7 @@ def test_only_so_many_are_in_hand(bench: Bench) -> None:
 
     thread = threading.Thread(target=put)
     thread.start()
-    for _ in range(3 + bench.network.batch):
+    for _ in range(3 + bench.network.batch * bench.network.lookers):
         assert bench.prepared.acquire(timeout=10)
     assert not bench.prepared.acquire(timeout=0.2)
     assert not done.is_set()

@@ -13,6 +13,7 @@ def test_keeps_a_document_per_id(tmp_path: Path) -> None:
     assert store.find("a") is None
     store.save("a", {"id": "a", "label": "Kätzchen"})
     store.save("a", {"id": "a", "label": "cat"})
+    store.sync("a")
     again = results.ResultStore(store.directory, 10)
     assert again.find("a") == {"id": "a", "label": "cat"}
     assert [path.name for path in store.directory.iterdir()] == ["a.json"]
@@ -50,6 +51,12 @@ def test_removes_the_oldest(tmp_path: Path) -> None:
     smaller = results.ResultStore(tmp_path, 2)
     assert smaller.find("d") is None
     assert smaller.find("e") is not None
+
+
+def test_only_what_is_there_can_be_synced(tmp_path: Path) -> None:
+    """A document that was taken away in between is an error, not a silence."""
+    with pytest.raises(FileNotFoundError):
+        results.ResultStore(tmp_path, 3).sync("a")
 
 
 def test_removes_what_an_interrupted_write_left(tmp_path: Path) -> None:

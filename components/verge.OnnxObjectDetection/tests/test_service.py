@@ -4,14 +4,15 @@ import dataclasses
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from edge_ipc import nucleus, values
-from object_detection import detector, inbox, service, session
-from object_detection.errors import ModelError
+from object_detection import annotate, detector, inbox, service, session
+from object_detection.errors import DetectionError, ModelError
 
 
 class Subscription:
@@ -115,6 +116,14 @@ class Bench:
     def send(self, identity: str, path: Path | str, topic: str = "verge/files") -> None:
         self.link.subscriptions[topic]({"id": identity, "path": str(path)})
 
+    def drawn(self, path: str | Path) -> bytes:
+        """Return an annotated picture, which may follow its result."""
+        deadline = time.monotonic() + 30
+        while not Path(path).exists():
+            assert time.monotonic() < deadline, f"{path} was not drawn"
+            time.sleep(0.005)
+        return Path(path).read_bytes()
+
     def stored(self, identity: str) -> Any:
         return json.loads((self.results / f"{identity}.json").read_bytes())
 
@@ -147,7 +156,7 @@ def test_answers_in_order(bench: Bench, pictures: Path, tmp_path: Path) -> None:
         assert bench.stored(document["id"]) == document
     annotated = Path(answers[0][1]["annotated"])
     assert annotated == bench.results / "1.jpg"
-    assert annotated.read_bytes()[:2] == b"\xff\xd8"
+    assert bench.drawn(annotated)[:2] == b"\xff\xd8"
     assert [topic for topic, _ in bench.link.cloud] == ["verge/press-01/detections"] * 2
     assert bench.link.running
 
@@ -389,13 +398,50 @@ def test_a_full_disk_does_not_stop_the_answers(bench: Bench, pictures: Path) -> 
     assert document["annotated"] is None
 
 
+def test_nobody_waits_for_the_drawing(
+    bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is published before its annotated picture is drawn and before the cloud has it."""
+    published = threading.Event()
+    draw = annotate.draw_detections
+
+    def draw_late(*arguments: Any) -> bytes:
+        assert published.wait(30)
+        assert len(bench.link.cloud) == 1
+        return draw(*arguments)
+
+    monkeypatch.setattr(annotate, "draw_detections", draw_late)
+    bench.send("1", pictures / "chelsea.png")
+    document = bench.link.wait(1)[0][1]
+    assert not Path(document["annotated"]).exists()
+    published.set()
+    assert bench.drawn(document["annotated"])
+
+
+def test_a_drawing_that_fails_is_logged(
+    bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without its annotated picture a result is as good, and the next one is drawn."""
+    draw = annotate.draw_detections
+
+    def fail_once(*_arguments: Any) -> bytes:
+        monkeypatch.setattr(annotate, "draw_detections", draw)
+        raise DetectionError("cannot encode")
+
+    monkeypatch.setattr(annotate, "draw_detections", fail_once)
+    bench.send("1", pictures / "chelsea.png")
+    bench.send("2", pictures / "chelsea.png")
+    assert bench.drawn(bench.link.wait(2)[1][1]["annotated"])
+    assert "Annotated picture not stored id=1 reason=cannot encode" in caplog.text
+
+
 def test_whatever_a_library_does_is_a_rejection(
     bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unforeseen error in one analysis rejects this picture and not the next."""
     real = bench.service._detector.infer
 
-    def fail_once(*arguments: Any) -> Any:
+    def fail_once(*arguments: Any, **_options: Any) -> Any:
         monkeypatch.setattr(bench.service._detector, "infer", real)
         raise RuntimeError("something odd")
 

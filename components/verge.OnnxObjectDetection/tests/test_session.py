@@ -211,3 +211,25 @@ def test_runs_as_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     assert loaded.providers == (session.CPU,)
     assert "skipped provider=CUDAExecutionProvider" in caplog.text
     assert session.load_session(found).threads >= 1
+
+
+def test_runs_side_by_side_share_the_threads(card_path: Path) -> None:
+    """In a backlog as many runs as there are threads, at most four, see what one alone sees."""
+    found = card.read_card(card_path)
+    tensor = np.random.default_rng(7).standard_normal((1, 3, 416, 416), dtype=np.float32)
+    for threads, lookers in ((1, 1), (2, 2), (9, session.MOST_LOOKERS)):
+        loaded = session.load_session(found, session.Running(threads=threads))
+        assert loaded.lookers == lookers
+        beside = loaded.run(tensor, alone=False)
+        for name, values in loaded.run(tensor).items():
+            np.testing.assert_allclose(beside[name], values, atol=1e-3)
+
+
+def test_a_large_model_is_not_loaded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit one session serves everything, one picture at a time."""
+    monkeypatch.setattr(session, "MOST_TWICE", 10)
+    found = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])
+    loaded = session.load_session(found, session.Running(threads=2))
+    assert loaded.lookers == 1
+    outputs = loaded.run(np.zeros((1, 3, 32, 32), np.float32), alone=False)
+    assert outputs["output0"].shape == (1, 5, 21)

@@ -113,6 +113,11 @@ class Line:
     def _has_more_than(self, count: int) -> bool:
         return len(self.documents()) > count
 
+    async def is_drawn(self, path: str) -> bool:
+        """Return whether an annotated picture, which may follow its result, is a JPEG."""
+        await self.nucleus.until(Path(path).exists, f"{path} is drawn")
+        return is_jpeg(path)
+
     def process(self, component: str) -> int | None:
         """Return the process id of a component on this root."""
         root = os.fsencode(self.nucleus.root)

@@ -43,7 +43,7 @@ async def test_finds_what_the_card_promises() -> None:
             assert scores.get(golden["label"], 0) >= golden["score"]
             assert document["device"] == "press-01"
             assert document["picture"]["sha256"] == golden["sha256"]
-            assert lines.is_jpeg(document["annotated"])
+            assert await line.is_drawn(document["annotated"])
 
 
 async def test_bad_files_are_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:

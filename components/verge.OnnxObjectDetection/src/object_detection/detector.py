@@ -81,6 +81,11 @@ class Detector:
         """How many pictures the network can look at together."""
         return self._session.batch
 
+    @property
+    def lookers(self) -> int:
+        """How many runs of the network at once keep the cores busiest."""
+        return self._session.lookers
+
     def thresholds(self, score: float | None, iou: float | None) -> card.Thresholds:
         """Return the card's thresholds with what the configuration overrides."""
         base = self.card.thresholds
@@ -104,12 +109,12 @@ class Detector:
         clock.lap("preprocess")
         return Prepared(picture, tensor, geometry, clock.milliseconds)
 
-    def infer(self, pictures: Sequence[Prepared]) -> list[Inferred]:
-        """Run the network on at most `batch` pictures."""
+    def infer(self, pictures: Sequence[Prepared], *, alone: bool = True) -> list[Inferred]:
+        """Run the network on at most `batch` pictures; `alone` if no other run is due."""
         clock = _Stages()
         tensors = [one.tensor for one in pictures]
         together = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-        outputs = self._session.run(together)
+        outputs = self._session.run(together, alone=alone)
         clock.lap("inference")
         each = round(clock.milliseconds["inference"] / len(pictures), 3)
         return [

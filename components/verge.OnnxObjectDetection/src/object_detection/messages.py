@@ -91,6 +91,11 @@ def make_result(
     }
 
 
+def is_result(document: Mapping[str, Any]) -> bool:
+    """Tell a result from a rejection."""
+    return document.get("schema") == RESULT
+
+
 def make_rejection(event: FileEvent, device: str, error: PictureError) -> dict[str, Any]:
     """Return the rejection document."""
     return {

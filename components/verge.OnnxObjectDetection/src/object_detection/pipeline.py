@@ -1,8 +1,9 @@
 """Decode, infer and answer different pictures at the same time, in the order they came.
 
 While the network looks at one picture the next ones are decoded and the former one is answered, so
-the cores stay busy. Pictures that are ready together are looked at together, if the model allows
-it; a picture that is alone never waits for company.
+the cores stay busy. A picture that is alone has all of them for itself and never waits for company.
+In a backlog several lookers share them, a picture each; or several pictures, if the model allows
+it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import queue
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from object_detection.detector import Detector, Inferred, Prepared
@@ -38,6 +39,16 @@ Outcome = Stored | Inferred | PictureError
 _Begun = tuple[FileEvent, Future[Stored | Prepared | PictureError]]
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """Pictures that the network looks at together, and what it will make of them."""
+
+    pictures: list[tuple[FileEvent, Prepared]]
+    alone: bool
+    """Whether nothing else was being looked at or waiting when it began."""
+    outcomes: Future[list[Outcome]] = field(default_factory=Future)
+
+
 class Pipeline:
     """Three stages in threads of their own."""
 
@@ -52,17 +63,23 @@ class Pipeline:
         self._prepare = prepare
         self._answer = answer
         # A decoded picture is large, so only so many are in hand; the others wait as events.
-        self._limit = DECODERS + detector.batch + 1
+        self._limit = DECODERS + detector.lookers * detector.batch + 1
         self._room = threading.Semaphore(self._limit)
         self._decoders = ThreadPoolExecutor(DECODERS, "decode")
         self._begun: queue.SimpleQueue[_Begun | None] = queue.SimpleQueue()
         self._held: list[_Begun | None] = []
-        self._seen: queue.SimpleQueue[tuple[FileEvent, Outcome] | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._infer, name="infer"),
-            threading.Thread(target=self._finish, name="answer"),
+        self._taking = threading.Lock()
+        """Held by the looker whose turn comes next, so that turns keep the order of the events."""
+        self._counting = threading.Lock()
+        self._looking = 0
+        self._seen: queue.SimpleQueue[_Turn | tuple[FileEvent, Outcome] | None] = (
+            queue.SimpleQueue()
+        )
+        self._lookers = [
+            threading.Thread(target=self._look, name="infer") for _ in range(detector.lookers)
         ]
-        for thread in self._threads:
+        self._finisher = threading.Thread(target=self._finish, name="answer")
+        for thread in (*self._lookers, self._finisher):
             thread.start()
 
     def put(self, event: FileEvent) -> None:
@@ -79,8 +96,10 @@ class Pipeline:
     def close(self) -> None:
         """Answer what was put, and end the threads."""
         self._begun.put(None)
-        for thread in self._threads:
+        for thread in self._lookers:
             thread.join()
+        self._seen.put(None)
+        self._finisher.join()
         self._decoders.shutdown()
 
     def _prepare_safely(self, event: FileEvent) -> Stored | Prepared | PictureError:
@@ -91,15 +110,33 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the others still want their turn
             return _failed(event, error)
 
-    def _infer(self) -> None:
-        while (begun := self._held.pop() if self._held else self._begun.get()) is not None:
-            event, future = begun
-            prepared = future.result()
-            if isinstance(prepared, Prepared):
-                self._look([(event, prepared), *self._company()])
-            else:
+    def _look(self) -> None:
+        while (turn := self._take_turn()) is not None:
+            outcomes = self._infer(turn.pictures, alone=turn.alone)
+            self._count(-1)
+            turn.outcomes.set_result(outcomes)
+
+    def _take_turn(self) -> _Turn | None:
+        """Return the next pictures to look at; what needs no look is answered on the way."""
+        with self._taking:
+            while (begun := self._held.pop() if self._held else self._begun.get()) is not None:
+                event, future = begun
+                prepared = future.result()
+                if isinstance(prepared, Prepared):
+                    pictures = [(event, prepared), *self._company()]
+                    others = self._count(+1) > 1 or self._held or not self._begun.empty()
+                    turn = _Turn(pictures, alone=not others)
+                    self._seen.put(turn)
+                    return turn
                 self._seen.put((event, prepared))
-        self._seen.put(None)
+            self._held.append(None)  # The other lookers are to end, too.
+            return None
+
+    def _count(self, change: int) -> int:
+        """Note that a run of the network begins or ends; return how many are under way."""
+        with self._counting:
+            self._looking += change
+            return self._looking
 
     def _company(self) -> list[tuple[FileEvent, Prepared]]:
         """Return the pictures next in line that are ready at this moment."""
@@ -118,28 +155,32 @@ class Pipeline:
             break
         return found
 
-    def _look(self, group: list[tuple[FileEvent, Prepared]]) -> None:
+    def _infer(self, pictures: list[tuple[FileEvent, Prepared]], *, alone: bool) -> list[Outcome]:
         try:
-            outcomes = self._detector.infer([prepared for _, prepared in group])
+            prepared = [one for _, one in pictures]
+            return list(self._detector.infer(prepared, alone=alone))
         except Exception as error:  # noqa: BLE001 - the others still want their turn
-            if len(group) > 1:
-                for one in group:
-                    self._look([one])
-                return
-            self._seen.put((group[0][0], _failed(group[0][0], error)))
-            return
-        for (event, _), inferred in zip(group, outcomes, strict=True):
-            self._seen.put((event, inferred))
+            if len(pictures) == 1:
+                return [_failed(pictures[0][0], error)]
+        return [outcome for one in pictures for outcome in self._infer([one], alone=alone)]
 
     def _finish(self) -> None:
         while (seen := self._seen.get()) is not None:
-            try:
-                self._answer(*seen)
-            except Exception:  # noqa: BLE001 - the next one still wants its answer
-                # Without an answer the event comes again.
-                _log.exception("Answering failed id=%s", seen[0].id)
-            finally:
-                self._room.release()
+            if isinstance(seen, _Turn):
+                outcomes = seen.outcomes.result()
+                for (event, _), outcome in zip(seen.pictures, outcomes, strict=True):
+                    self._answer_safely(event, outcome)
+            else:
+                self._answer_safely(*seen)
+
+    def _answer_safely(self, event: FileEvent, outcome: Outcome) -> None:
+        try:
+            self._answer(event, outcome)
+        except Exception:  # noqa: BLE001 - the next one still wants its answer
+            # Without an answer the event comes again.
+            _log.exception("Answering failed id=%s", event.id)
+        finally:
+            self._room.release()
 
 
 def _failed(event: FileEvent, error: Exception) -> PictureError:

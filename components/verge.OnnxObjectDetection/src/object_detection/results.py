@@ -1,7 +1,7 @@
 """Keep what was found, one document per id, so that no picture is ever looked at twice.
 
-`<id>.json` is the result or the rejection, `<id>.jpg` the annotated picture. A document appears
-whole or not at all, and after its picture, so it is the mark that an id is done.
+`<id>.json` is the result or the rejection, `<id>.jpg` the annotated picture, which follows it. Both
+appear whole or not at all; the document is the mark that an id is done.
 """
 
 from __future__ import annotations
@@ -34,34 +34,46 @@ class ResultStore:
         if identity not in self._known:
             return None
         try:
-            document = json.loads((self.directory / f"{identity}.json").read_bytes())
+            document = json.loads(self._document_path(identity).read_bytes())
         except (OSError, ValueError):
             # Removed by hand, or emptied by a power cut: look at the picture again.
             return None
         return document if isinstance(document, dict) else None
 
-    def save_picture(self, identity: str, data: bytes) -> str:
-        """Store the annotated picture and return its path."""
-        return str(self._write(f"{identity}.jpg", data, durable=False))
+    def picture_path(self, identity: str) -> Path:
+        """Return where the annotated picture of an id is kept."""
+        return self.directory / f"{identity}.jpg"
+
+    def save_picture(self, identity: str, data: bytes) -> None:
+        """Store the annotated picture. Raises OSError."""
+        self._write(self.picture_path(identity), data)
 
     def save(self, identity: str, document: Mapping[str, Any]) -> None:
-        """Store the document of an id durably, and drop the oldest beyond `keep`."""
+        """Store the document of an id, and drop the oldest beyond `keep`. Raises OSError.
+
+        From then on a killed process loses nothing; `sync` makes it outlast a power cut.
+        """
         data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        self._write(f"{identity}.json", data, durable=True)
+        self._write(self._document_path(identity), data)
         self._known[identity] = None
         self._known.move_to_end(identity)
         self._prune()
 
-    def _write(self, name: str, data: bytes, *, durable: bool) -> Path:
-        part = self.directory / f".{name}{_PART}"
-        target = self.directory / name
-        with part.open("wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fdatasync(file.fileno())
+    def sync(self, identity: str) -> None:
+        """Bring the document of an id to the disk. Raises OSError."""
+        descriptor = os.open(self._document_path(identity), os.O_RDONLY)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _document_path(self, identity: str) -> Path:
+        return self.directory / f"{identity}.json"
+
+    def _write(self, target: Path, data: bytes) -> None:
+        part = target.with_name(f".{target.name}{_PART}")
+        part.write_bytes(data)
         part.replace(target)
-        return target
 
     def _scan(self) -> OrderedDict[str, None]:
         """Return the ids from oldest to newest, and remove what an interrupted write left."""
@@ -77,5 +89,5 @@ class ResultStore:
     def _prune(self) -> None:
         while len(self._known) > self.keep:
             identity, _ = self._known.popitem(last=False)
-            (self.directory / f"{identity}.json").unlink(missing_ok=True)
-            (self.directory / f"{identity}.jpg").unlink(missing_ok=True)
+            self._document_path(identity).unlink(missing_ok=True)
+            self.picture_path(identity).unlink(missing_ok=True)

@@ -10,25 +10,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_ipc import link as links
 from edge_ipc import nucleus as ipc
 from edge_ipc import values
 
-from object_detection import (
-    annotate,
-    decode,
-    detector,
-    inbox,
-    messages,
-    pipeline,
-    results,
-    settings,
-)
-from object_detection.errors import DetectionError, PictureError
+from object_detection import answers, decode, detector, inbox, messages, pipeline, results, settings
+from object_detection.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from object_detection import session
 
 _log = logging.getLogger(__name__)
@@ -48,19 +36,12 @@ class Models(Protocol):
         """Load the model of a component. Raises DetectionError."""
 
 
-class Link(links.Link, Protocol):
-    """The nucleus as this service needs it."""
-
-    def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
-        """Publish to AWS IoT Core."""
-
-
 class Service:
     """The detector at work."""
 
     def __init__(
         self,
-        link: Link,
+        link: answers.Link,
         events: inbox.Inbox,
         models: Models,
         device: str,
@@ -78,9 +59,9 @@ class Service:
         self._model = models.identity(self._settings.model_component)
         self._detector = self._load(self._settings)
         self._store = self._open_store(self._settings)
+        self._answers = self._open_answers()
         self._pipeline = self._open_pipeline()
         self._subscription: Any = None
-        self._cloud = _Cloud(link)
         self._begun: dict[str, float] = {}
         self._next_look = 0.0
         self._awaited: tuple[str, str] | None = None
@@ -130,88 +111,11 @@ class Service:
 
     def _answer(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> None:
         try:
-            self._publish(self._conclude(event, outcome))
+            given = self._answers.give(event, outcome, self._begun[event.id])
         finally:
             self._begun.pop(event.id, None)
             self._inbox.done(event)
-
-    def _conclude(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> dict[str, Any]:
-        if isinstance(outcome, pipeline.Stored):
-            _log.info("Answered from the store id=%s", event.id)
-            return outcome.document
-        try:
-            if isinstance(outcome, PictureError):
-                raise outcome
-            document = self._report(event, self._read(outcome))
-        except PictureError as error:
-            document = messages.make_rejection(event, self._device, error)
-            _log.warning(
-                "Picture rejected id=%s path=%r code=%s reason=%s",
-                *(event.id, event.path, error.code, error.reason),
-            )
-        self._save(event, document)
-        return document
-
-    def _read(self, inferred: detector.Inferred) -> detector.Analysis:
-        chosen = self._settings
-        thresholds = self._detector.thresholds(chosen.score_threshold, chosen.iou_threshold)
-        try:
-            return self._detector.read(inferred, detector.Wanted(thresholds, chosen.classes))
-        except Exception as error:
-            # Whatever a library makes of one picture, the others still want their turn.
-            _log.exception("Reading the outputs failed")
-            reason = f"the analysis failed: {type(error).__name__}"
-            raise PictureError("failed", reason) from error
-
-    def _report(self, event: messages.FileEvent, analysis: detector.Analysis) -> dict[str, Any]:
-        annotated = self._annotate(event, analysis) if self._settings.annotate else None
-        card = self._detector.card
-        document = messages.make_result(event, self._device, card, analysis, annotated)
-        total = (time.perf_counter() - self._begun[event.id]) * 1000
-        document["timings_ms"]["total"] = round(total, 3)
-        _log.info(
-            "Picture analysed id=%s path=%r detections=%d total_ms=%.1f",
-            *(event.id, event.path, len(analysis.detections), total),
-        )
-        return document
-
-    def _annotate(self, event: messages.FileEvent, analysis: detector.Analysis) -> str | None:
-        picture = analysis.picture
-        try:
-            drawn = annotate.draw_detections(picture.pixels, analysis.detections, picture.width)
-            return self._store.save_picture(event.id, drawn)
-        except (OSError, DetectionError) as error:
-            _log.warning("Annotated picture not stored id=%s reason=%s", event.id, error)
-            return None
-
-    def _save(self, event: messages.FileEvent, document: Mapping[str, Any]) -> None:
-        try:
-            self._store.save(event.id, document)
-        except OSError as error:
-            # Still published: an answer that a restart could repeat is better than none.
-            _log.error("Result not stored id=%s reason=%s", event.id, error)
-
-    def _publish(self, document: Mapping[str, Any]) -> None:
-        is_result = document.get("schema") == messages.RESULT
-        topic = self._settings.result_topic if is_result else self._settings.rejection_topic
-        document = self._shortened(document)
-        try:
-            self._link.publish(topic, document)
-        except ipc.NucleusError as error:
-            _log.warning("Answer not published id=%s reason=%s", document.get("id"), error)
-        if is_result and self._settings.publish_to_iot_core:
-            self._cloud.publish(self._settings.iot_core_topic, document)
-
-    def _shortened(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what the nucleus takes of a document; the stored one is always whole."""
-        limit = self._link.message_limit
-        short = messages.shorten(document, limit)
-        if short is not document:
-            _log.warning(
-                "Result shortened id=%s detections=%d left_out=%d limit_bytes=%s",
-                *(short["id"], len(document["detections"]), short["truncated"], limit),
-            )
-        return short
+        self._answers.complete(given)
 
     def _watch_configuration(self) -> None:
         try:
@@ -249,7 +153,8 @@ class Service:
         if loaded is not self._detector:
             self._model = model
             self._use(loaded)
-        self._cloud = _Cloud(self._link)
+        else:
+            self._answers = self._open_answers()
         _log.info("Configuration changed settings=%s", wanted)
 
     def _look_for_another_model(self) -> None:
@@ -276,7 +181,13 @@ class Service:
     def _use(self, loaded: detector.Detector) -> None:
         self._pipeline.close()
         self._detector = loaded
+        self._answers = self._open_answers()
         self._pipeline = self._open_pipeline()
+
+    def _open_answers(self) -> answers.Answers:
+        return answers.Answers(
+            self._link, self._device, self._settings, self._store, self._detector
+        )
 
     def _open_pipeline(self) -> pipeline.Pipeline:
         return pipeline.Pipeline(self._detector, self._prepare, self._answer)
@@ -288,25 +199,3 @@ class Service:
 def _loading(of: settings.Settings) -> tuple[object, ...]:
     """Return what decides which model is loaded, and how."""
     return of.model_component, of.running
-
-
-class _Cloud:
-    """Publishing to AWS IoT Core, which a nucleus may lack: it says so once and goes on."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._supported = True
-        self._failing = False
-
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
-        if not self._supported:
-            return
-        try:
-            self._link.publish_to_iot_core(topic, document)
-        except ipc.NucleusError as error:
-            self._supported = error.supported
-            if not self._failing or not self._supported:
-                _log.warning("Results stay on the device reason=%s", error)
-            self._failing = True
-        else:
-            self._failing = False

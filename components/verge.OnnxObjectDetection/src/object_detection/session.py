@@ -25,6 +25,11 @@ CPU = "CPUExecutionProvider"
 MOST_TOGETHER = 4
 """Pictures in one run of the network; more gains nothing on a processor and costs memory."""
 
+MOST_LOOKERS = 4
+"""Pictures that are looked at side by side in a backlog; each of them is in memory, decoded."""
+MOST_TWICE = 64 << 20
+"""Bytes of a model that may be in memory twice, for backlogs."""
+
 _log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3
 _TENSORS = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
@@ -44,12 +49,14 @@ class Running:
 class Session:
     """A loaded network that agrees with its card."""
 
-    def __init__(self, card: Card, session: Any) -> None:
+    def __init__(self, card: Card, session: Any, crowded: Any = None) -> None:
+        """`crowded` is the same network for several runs at once; None: `session` has to do."""
         about = metadata.read_metadata(session.get_modelmeta().custom_metadata_map)
         self.card = _complete(card, about)
         """With what the card leaves to the metadata of the model."""
         self._input = card.input.name
         self._session = session
+        self._crowded = crowded or session
         self._outputs = [output.name for output in session.get_outputs()]
         self._network = base.Network(len(self.card.labels), card.input.width, card.input.height)
         # One run makes the first picture as quick as the others and shows the output's shape.
@@ -70,9 +77,18 @@ class Session:
         """The execution providers at work, in order of preference."""
         return tuple(self._session.get_providers())
 
-    def run(self, tensor: NDArray[Any]) -> Outputs:
-        """Return the outputs by name for one input tensor, fractions as float32."""
-        values = self._session.run(self._outputs, {self._input: tensor})
+    @property
+    def lookers(self) -> int:
+        """How many runs at once keep the cores busiest."""
+        return 1 if self._crowded is self._session else min(self.threads, MOST_LOOKERS)
+
+    def run(self, tensor: NDArray[Any], *, alone: bool = True) -> Outputs:
+        """Return the outputs by name for one input tensor, fractions as float32.
+
+        A run that is not `alone` leaves a part of the cores to the others.
+        """
+        session = self._session if alone else self._crowded
+        values = session.run(self._outputs, {self._input: tensor})
         return {
             name: value if value.dtype.kind != "f" else np.asarray(value, dtype=np.float32)
             for name, value in zip(self._outputs, values, strict=True)
@@ -139,18 +155,28 @@ def load_session(card: Card, running: Running | None = None) -> Session:
             f"cannot use the model {card.model}: its SHA-256 is {found}, "
             f"the card says {card.sha256}; copy the file again or correct the card"
         )
+    threads = running.threads or cores.count_available()
+    providers = _choose_providers(running.providers)
+    session = _create(card, data, _options(threads), providers)
+    crowded = None
+    if threads > 1 and session.get_providers() == [CPU] and len(data) <= MOST_TWICE:
+        # Threads that share one picture wait for one another after every layer.
+        crowded = _create(card, data, _options(threads // min(threads, MOST_LOOKERS)), [CPU])
+    _check_input(card, session)
+    _check_outputs(card, session)
+    try:
+        return Session(card, session, crowded)
+    except ModelError as error:
+        raise ModelError(f"cannot use the model {card.model}: {error}") from error
+
+
+def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     # Threads that spin between pictures take the processor from the nucleus and the monitor.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.intra_op_num_threads = running.threads or cores.count_available()
-    session = _create(card, data, options, _choose_providers(running.providers))
-    _check_input(card, session)
-    _check_outputs(card, session)
-    try:
-        return Session(card, session)
-    except ModelError as error:
-        raise ModelError(f"cannot use the model {card.model}: {error}") from error
+    options.intra_op_num_threads = threads
+    return options
 
 
 def _choose_providers(wanted: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 import time
 
 POLL_SECONDS = 0.02  # well below the second or two in which a result is expected
+DRAWN_SECONDS = 5.0  # the annotated picture follows its result within a few milliseconds
 
 
 def put_picture(target: str) -> None:
@@ -24,7 +25,7 @@ def put_picture(target: str) -> None:
     os.replace(partial, target)
 
 
-def find_result(results: str, seen: set[str], target: str) -> object:
+def find_result(results: str, seen: set[str], target: str) -> dict[str, object] | None:
     """Return the document of a result file that is new and belongs to the target, or None."""
     for name in set(os.listdir(results)) - seen:
         if not name.endswith(".json") or name.startswith("."):
@@ -33,8 +34,16 @@ def find_result(results: str, seen: set[str], target: str) -> object:
             document = json.load(file)
         seen.add(name)
         if document["picture"]["path"] == target:
-            return document
+            return dict(document)
     return None
+
+
+def wait_until_drawn(document: dict[str, object]) -> None:
+    """Return when the annotated picture of a result is there, or does not come."""
+    annotated = document.get("annotated")
+    deadline = time.monotonic() + DRAWN_SECONDS
+    while annotated and not os.path.exists(str(annotated)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def main() -> int:
@@ -47,7 +56,9 @@ def main() -> int:
     while time.monotonic() - began < float(patience):
         document = find_result(results, seen, target)
         if document is not None:
-            json.dump({"result": document, "seconds": time.monotonic() - began}, sys.stdout)
+            seconds = time.monotonic() - began
+            wait_until_drawn(document)
+            json.dump({"result": document, "seconds": seconds}, sys.stdout)
             return 0
         time.sleep(POLL_SECONDS)
     return 75
