@@ -236,7 +236,7 @@ def show(figures: Sequence[Figure]) -> None:
     for each in figures:
         sign = "≥" if each.at_least else "≤"
         goal = f"goal {sign} {each.goal:g}" + ("" if each.met else "  MISSED")
-        print(f"{each.what:38}{each.value:10.3f} {each.unit:12}{goal:18}{each.beside}", flush=True)
+        print(f"{each.what:38}{each.value:10.3f} {each.unit:12}{goal:22}{each.beside}", flush=True)
 
 
 def main() -> int:
