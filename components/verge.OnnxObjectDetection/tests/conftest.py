@@ -1,4 +1,4 @@
-"""Makes the component's sources importable and loads the real model once."""
+"""Makes the component's sources and references importable and loads the real model once."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-COMPONENTS = Path(__file__).parents[2]
-sys.path.insert(0, str(COMPONENTS / "verge.OnnxObjectDetection" / "src"))
+TESTS = Path(__file__).parent
+COMPONENTS = TESTS.parents[1]
+sys.path[:0] = [str(TESTS.parent / "src"), str(TESTS)]
 
 
 @pytest.fixture(scope="session")

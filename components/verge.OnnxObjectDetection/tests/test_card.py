@@ -54,7 +54,9 @@ def test_reads_the_card_that_ships(card_path: Path) -> None:
         pytest.param("sha256", "abc", "sha256: must be a SHA-256", id="sha256"),
         pytest.param("input", None, "input: must be a map", id="no input"),
         pytest.param("input/sizes", [1, 1], "input/sizes: is unknown; the keys", id="slip"),
-        pytest.param("input/type", "int8", "input/type: must be float32 or uint8", id="type"),
+        pytest.param(
+            "input/type", "int8", "input/type: must be float32 or float16 or uint8", id="type"
+        ),
         pytest.param("input/type", "uint8", "input/type: uint8 wants divide 1", id="bytes"),
         pytest.param("input/size", [416.5, 416], "input/size: must be whole", id="part of a pixel"),
         pytest.param("output", "yolo", "output: must be a map", id="output"),

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ from object_detection.errors import ModelError
 from object_detection.families import base
 from onnx import helper, numpy_helper
 from PIL import Image
-
-Outputs = dict[str, NDArray[Any]]
-Found = tuple[int, float, list[float]]
+from plain_reference import REFERENCES, Frame, Outputs
 
 SIZE = 64
 NETWORK = base.Network(3, SIZE, SIZE)
-STRIDES = {"yolox": (8, 16, 32), "nanodet": (8, 16, 32), "nanodet_plus": (8, 16, 32, 64)}
 UNCHANGED = {"divide": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}
 IMAGENET = {"divide": 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 NANODET = {"divide": 1, "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395]}
@@ -192,130 +188,30 @@ def test_finds_the_known_object(name: str, tmp_path: Path) -> None:
     assert loaded.family == name
 
 
-def from_centre(x: float, y: float, w: float, h: float, scale: float = 1) -> list[float]:
-    return [(x - w / 2) * scale, (y - h / 2) * scale, (x + w / 2) * scale, (y + h / 2) * scale]
+HALVES = [name for name in KNOWN if INPUTS.get(name, {}).get("type") != "uint8"]
 
 
-def cells(strides: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
-    """Yield column, row and stride of each cell in the order of the outputs."""
-    for stride in strides:
-        for row in range(SIZE // stride):
-            for column in range(SIZE // stride):
-                yield column, row, stride
-
-
-def top(scores: list[float]) -> tuple[int, float]:
-    return scores.index(max(scores)), max(scores)
-
-
-def read_v8(outputs: Outputs) -> Iterator[Found]:
-    for column in outputs["output0"][0].T.tolist():
-        yield *top(column[4:]), from_centre(*column[:4])
-
-
-def read_objectness(outputs: Outputs) -> Iterator[Found]:
-    for row in outputs["output"][0].tolist():
-        yield *top([row[4] * score for score in row[5:]]), from_centre(*row[:4])
-
-
-def read_end_to_end(outputs: Outputs) -> Iterator[Found]:
-    for row in outputs["output0"][0].tolist():
-        yield int(row[5]), row[4], row[:4]
-
-
-def read_rtdetr(outputs: Outputs) -> Iterator[Found]:
-    for row in outputs["output0"][0].tolist():
-        yield int(row[5]), row[4], from_centre(*row[:4], scale=SIZE)
-
-
-def read_rtdetr_scores(outputs: Outputs) -> Iterator[Found]:
-    for row in outputs["output0"][0].tolist():
-        yield *top(row[4:]), from_centre(*row[:4], scale=SIZE)
-
-
-def read_yolox(outputs: Outputs) -> Iterator[Found]:
-    for (column, line, stride), row in zip(
-        cells(STRIDES["yolox"]), outputs["output"][0].tolist(), strict=True
-    ):
-        x, y = (row[0] + column) * stride, (row[1] + line) * stride
-        box = from_centre(x, y, math.exp(row[2]) * stride, math.exp(row[3]) * stride)
-        yield *top([row[4] * score for score in row[5:]]), box
-
-
-def read_ssd(outputs: Outputs) -> Iterator[Found]:
-    for number in range(int(outputs["num_detections:0"][0])):
-        y1, x1, y2, x2 = outputs["detection_boxes:0"][0, number].tolist()
-        kind = int(outputs["detection_classes:0"][0, number]) - 1
-        score = float(outputs["detection_scores:0"][0, number])
-        yield kind, score, [x1 * SIZE, y1 * SIZE, x2 * SIZE, y2 * SIZE]
-
-
-def read_detr(outputs: Outputs) -> Iterator[Found]:
-    for logits, box in zip(outputs["logits"][0], outputs["pred_boxes"][0].tolist(), strict=True):
-        total = sum(math.exp(value) for value in logits)
-        scores = [math.exp(value) / total for value in logits]
-        yield *top(scores[:-1]), from_centre(*box, scale=SIZE)
-
-
-def read_queries(logits: str, boxes: str) -> Callable[[Outputs], Iterator[Found]]:
-    def read(outputs: Outputs) -> Iterator[Found]:
-        for row, box in zip(outputs[logits][0], outputs[boxes][0].tolist(), strict=True):
-            scores = [1 / (1 + math.exp(-value)) for value in row]
-            yield *top(scores), from_centre(*box, scale=SIZE)
-
-    return read
-
-
-def read_torchvision(outputs: Outputs) -> Iterator[Found]:
-    for number, box in enumerate(outputs["boxes"].tolist()):
-        yield int(outputs["labels"][number]) - 1, float(outputs["scores"][number]), box
-
-
-def measure(sides: list[float], x: float, y: float, stride: int) -> list[float]:
-    distances = []
-    for side in range(4):
-        logits = sides[side * 8 : side * 8 + 8]
-        total = sum(math.exp(value) for value in logits)
-        mean = sum(step * math.exp(value) / total for step, value in enumerate(logits))
-        distances.append(mean * stride)
-    left, above, right, below = distances
-    return [x - left, y - above, x + right, y + below]
-
-
-def read_nanodet(outputs: Outputs) -> Iterator[Found]:
-    counters = dict.fromkeys(STRIDES["nanodet"], 0)
-    for column, line, stride in cells(STRIDES["nanodet"]):
-        number = counters[stride]
-        counters[stride] += 1
-        scores = outputs[f"cls_pred_stride_{stride}"][0, number].tolist()
-        sides = outputs[f"dis_pred_stride_{stride}"][0, number].tolist()
-        x, y = (column + 0.5) * stride, (line + 0.5) * stride
-        yield *top(scores), measure(sides, x, y, stride)
-
-
-def read_nanodet_plus(outputs: Outputs) -> Iterator[Found]:
-    for (column, line, stride), row in zip(
-        cells(STRIDES["nanodet_plus"]), outputs["output"][0].tolist(), strict=True
-    ):
-        yield *top(row[:3]), measure(row[3:], column * stride, line * stride, stride)
-
-
-REFERENCES: dict[str, Callable[[Outputs], Iterator[Found]]] = {
-    "ultralytics_v8": read_v8,
-    "ultralytics_v5": read_objectness,
-    "ultralytics_end_to_end": read_end_to_end,
-    "ultralytics_rtdetr": read_rtdetr,
-    "ultralytics_rtdetr_scores": read_rtdetr_scores,
-    "yolox": read_yolox,
-    "yolox_decoded": read_objectness,
-    "ssd_mobilenet": read_ssd,
-    "detr": read_detr,
-    "rt_detr": read_queries("logits", "pred_boxes"),
-    "rf_detr": read_queries("labels", "dets"),
-    "torchvision": read_torchvision,
-    "nanodet": read_nanodet,
-    "nanodet_plus": read_nanodet_plus,
-}
+@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("stated", [True, False], ids=["in the card", "by the model alone"])
+def test_finds_the_known_object_in_half_precision(name: str, stated: bool, tmp_path: Path) -> None:
+    """A network of float16 from input to outputs gives the same boxes, whether the card says so."""
+    outputs = {
+        key: value.astype(np.float16) if value.dtype.kind == "f" else value
+        for key, value in KNOWN[name].items()
+    }
+    document = write_model(tmp_path, outputs, INPUTS.get(name, {}) | {"type": "float16"})
+    document |= {"output": {"family": name}, "labels": ["nut", "bolt", "washer"]}
+    if not stated:
+        del document["input"]["type"]
+    loaded = load(tmp_path, document)
+    assert loaded.card.input.type == "float16"
+    Image.new("RGB", (128, 64), (200, 100, 50)).save(tmp_path / "picture.png")
+    thresholds = loaded.thresholds(None, None)
+    found = loaded.analyse(str(tmp_path / "picture.png"), 10**6, thresholds).detections
+    assert [(entry.label, entry.class_id) for entry in found] == [("bolt", 1)]
+    assert found[0].score == pytest.approx(0.9, abs=2e-3)
+    expected = IN_PICTURE[document["input"]["resize"]]
+    assert np.abs(np.array(found[0].box) - expected).max() <= 1
 
 
 def random_outputs(name: str, seed: int) -> Outputs:
@@ -342,7 +238,8 @@ def test_agrees_with_the_reference(name: str, seed: int) -> None:
     outputs = random_outputs(name, seed)
     least = 0.3
     found = families.FAMILIES[name].read(outputs, NETWORK, least)
-    expected = [entry for entry in REFERENCES[name](outputs) if entry[1] >= least]
+    frame = Frame(SIZE, SIZE, NETWORK.classes)
+    expected = [entry for entry in REFERENCES[name](outputs, frame) if entry[1] >= least]
     assert expected
     assert found.classes.tolist() == [kind for kind, _, _ in expected]
     assert found.scores == pytest.approx([score for _, score, _ in expected], abs=1e-5)
@@ -371,6 +268,25 @@ def test_a_size_beyond_all_bounds_is_no_warning() -> None:
     output = rows(1, 84, 8, at={(0, 0): [0, 0, 1000, 1000, 0.9, 0.9, 0, 0]})
     found = families.FAMILIES["yolox"].read({"output": output}, NETWORK, 0.5)
     assert not np.isfinite(found.boxes).any()
+
+
+def test_torchvision_outputs_need_no_names() -> None:
+    """An export that numbered its outputs is read all the same: shape and type tell them apart."""
+    known = KNOWN["torchvision"]
+    numbered = {"12": known["scores"], "7": known["labels"], "9": known["boxes"]}
+    _, family = families.choose_family("torchvision", (), numbered, NETWORK)
+    found = family.read(numbered, NETWORK, 0.5)
+    assert (found.boxes.tolist(), found.classes.tolist()) == ([[16, 24, 48, 44]], [1])
+
+
+def test_the_background_of_rf_detr_is_no_class() -> None:
+    """A last column beyond the labels, however sure, is never an object."""
+    labels = rows(1, 5, 4, at={(0, 2): [-10, 1, -10, 9], (0, 4): [-10, -10, -10, 9]}, fill=-10)
+    outputs = {"dets": KNOWN["rf_detr"]["dets"], "labels": labels}
+    _, family = families.choose_family("rf_detr", (), outputs, NETWORK)
+    found = family.read(outputs, NETWORK, 0.5)
+    assert found.classes.tolist() == [1]
+    assert found.scores == pytest.approx([1 / (1 + math.exp(-1))])
 
 
 def zeros(**shapes: tuple[int, ...]) -> Outputs:

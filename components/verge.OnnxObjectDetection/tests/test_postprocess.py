@@ -47,24 +47,28 @@ def reference(
     size_x, size_y = max(1, round(width * ratio)), max(1, round(height * ratio))
     left, top = (416 - size_x) // 2, (416 - size_y) // 2
     scale_x, scale_y = size_x / width, size_y / height
+
+    def scale(box: list[float]) -> list[float]:
+        x1, x2 = (min(max((box[i] - left) / scale_x, 0), width) for i in (0, 2))
+        y1, y2 = (min(max((box[i] - top) / scale_y, 0), height) for i in (1, 3))
+        return [x1, y1, x2, y2]
+
     found = []
     for column in output.T.tolist():
         scores = column[4:]
         score = max(scores)
         if score >= limits.score:
             x, y, w, h = column[:4]
-            found.append((scores.index(score), score, [x - w / 2, y - h / 2, x + w / 2, y + h / 2]))
+            box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+            x1, y1, x2, y2 = scale(box)
+            if x1 < x2 and y1 < y2:
+                found.append((scores.index(score), score, box))
     found.sort(key=lambda entry: -entry[1])
     kept: list[tuple[int, float, list[float]]] = []
     for class_id, score, box in found:
         if all(class_id != other or overlap(box, best) <= limits.iou for other, _, best in kept):
             kept.append((class_id, score, box))
-    scaled = []
-    for class_id, score, box in kept[: limits.max_detections]:
-        x1, x2 = (min(max((box[i] - left) / scale_x, 0), width) for i in (0, 2))
-        y1, y2 = (min(max((box[i] - top) / scale_y, 0), height) for i in (1, 3))
-        scaled.append((class_id, score, [x1, y1, x2, y2]))
-    return scaled
+    return [(class_id, score, scale(box)) for class_id, score, box in kept[: limits.max_detections]]
 
 
 def compare(
@@ -149,6 +153,17 @@ def test_odd_numbers_do_not_get_through() -> None:
     assert not postprocess.select_detections(
         candidates, geometry, THRESHOLDS, ["one"], suppress=True
     )
+
+
+def test_boxes_beside_the_picture_are_no_objects_in_it() -> None:
+    """What lies in the padding is left out, and suppresses nothing; what reaches in is clipped."""
+    boxes = np.array([[0, 1, 20, 10], [0, 3, 20, 12], [0, 3, 20, 13]], np.float32)
+    scores = np.array([0.9, 0.8, 0.7], np.float32)
+    candidates = base.Candidates(boxes, scores, np.zeros(3, np.int64))
+    # A picture of 20 by 10 in the middle of an input of 20 by 30.
+    geometry = preprocess.Geometry(20, 10, 1.0, 1.0, 0, 10)
+    found = postprocess.select_detections(candidates, geometry, THRESHOLDS, ["one"], suppress=True)
+    assert [entry.box for entry in found] == [(0.0, 0.0, 20.0, 2.0)]
 
 
 def test_reports_no_more_than_the_limit() -> None:

@@ -74,8 +74,9 @@ def test_loads_a_model_with_open_dimensions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "output", "message"),
     [
-        pytest.param([1, 3, 64, 64], [1, 5, 21], r"the card wants one input", id="other size"),
-        pytest.param([1, 32, 32, 3], [1, 5, 21], r"the card wants one input", id="other layout"),
+        pytest.param([1, 3, 64, 64], [1, 5, 21], r"correct input/size", id="other size"),
+        pytest.param([1, 32, 32, 3], [1, 5, 21], r"correct input/size or input/lay", id="layout"),
+        pytest.param([8, 3, 32, 32], [1, 5, 21], r"export it for one picture, or", id="eight"),
         pytest.param([1, 3, 32, 32], [1, 9, 21], r"wants one output \[1, 4 \+", id="other labels"),
     ],
 )
@@ -85,6 +86,68 @@ def test_refuses_a_model_its_card_does_not_describe(
     """A contradiction between card and model is found when it is loaded, not in the results."""
     with pytest.raises(ModelError, match=message):
         session.load_session(make_model(tmp_path, shape, output))
+
+
+def retype(folder: Path, kind: int) -> bytes:
+    """Write the small model with another type of input."""
+    made = make_model(folder, [1, 3, 32, 32], [1, 5, 21])
+    model = onnx.load_from_string(made.model.read_bytes())
+    model.graph.input[0].type.tensor_type.elem_type = kind
+    model.graph.node.insert(0, helper.make_node("Cast", ["images"], ["wide"], to=TensorProto.FLOAT))
+    model.graph.node[1].input[0] = "wide"
+    return bytes(model.SerializeToString())
+
+
+INPUT = {
+    "name": "images", "layout": "NCHW", "colour": "RGB", "size": [32, 32], "divide": 1,
+    "mean": [0, 0, 0], "std": [1, 1, 1], "resize": "stretch", "pad": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "message"),
+    [
+        pytest.param(
+            TensorProto.FLOAT16,
+            "float32",
+            r"images float32 \[1, 3, 32, 32\], the model has images float16 .*correct input/type",
+            id="half where the card says whole",
+        ),
+        pytest.param(TensorProto.FLOAT, "float16", "correct input/type of the card", id="reverse"),
+        pytest.param(
+            TensorProto.UINT8, None, "float32 or float16 .* correct input/type", id="bytes unsaid"
+        ),
+        pytest.param(
+            TensorProto.DOUBLE, None, "export it for one of float32, float16, uint8", id="double"
+        ),
+    ],
+)
+def test_refuses_another_type_of_input(
+    tmp_path: Path, kind: int, stated: str | None, message: str
+) -> None:
+    """What the card says of the type holds; unsaid, fractions are meant and never bytes."""
+    spec = INPUT | ({"type": stated} if stated else {})
+    with pytest.raises(ModelError, match=message):
+        session.load_session(make_card(tmp_path, retype(tmp_path, kind), input=spec))
+
+
+def test_takes_the_type_of_the_model(tmp_path: Path) -> None:
+    """A card that does not say the type gets the one of the model, for preprocessing to follow."""
+    loaded = session.load_session(make_card(tmp_path, retype(tmp_path, TensorProto.FLOAT16)))
+    assert loaded.card.input.type == "float16"
+
+
+def test_refuses_a_second_input(tmp_path: Path) -> None:
+    """A network that wants more than the picture is refused with what to do about it."""
+    made = make_model(tmp_path, [1, 3, 32, 32], [1, 5, 21])
+    model = onnx.load_from_string(made.model.read_bytes())
+    size = helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, [1, 2])
+    model.graph.input.append(size)
+    with pytest.raises(
+        ModelError,
+        match=r"orig_target_sizes tensor\(int64\) \[1, 2\]; export it so that the picture is its",
+    ):
+        session.load_session(make_card(tmp_path, model.SerializeToString()))
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])

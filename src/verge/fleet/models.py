@@ -63,7 +63,10 @@ def check_model(where: Project, file: Path, picture: Path | None = None) -> Mode
 
 
 def find_card(where: Project, file: Path) -> Path:
-    """Return the card that `file` is, or that lies beside it. Raises FleetError."""
+    """Return the card that `file` is, or that lies beside it.
+
+    Raises FleetError, which says what a model without a card takes and returns.
+    """
     file = file.absolute()
     shown = where.relative(file)
     if not file.is_file():
@@ -80,23 +83,30 @@ def find_card(where: Project, file: Path) -> Path:
         )
     card = file.parent / CARD_NAME
     if not card.is_file():
+        has = _run_detector(where, file, "object_detection.describe", str(file))["has"]
         raise FleetError(
-            f"cannot check {shown}: no card lies beside it",
+            f"cannot check {shown}: no card lies beside it; the model has {has}",
             f"describe it in {where.relative(card)}; {GUIDE} says how",
         )
     return card
 
 
 def _run_check(where: Project, card: Path, picture: Path | None) -> dict[str, Any]:
-    # Components are no libraries of the tooling: their code runs in a process of its own, with the
-    # packages of the tooling, and sees nothing else of ours.
-    command = [
-        *(sys.executable, "-P", "-m", "object_detection.check"),
+    return _run_detector(
+        where,
+        card,
+        "object_detection.check",
         *("--card", str(card)),
         *("--pictures", str(where.root / "pictures")),
         *("--output", str(where.results_dir / "model-check")),
         *(("--picture", str(picture.absolute())) if picture else ()),
-    ]
+    )
+
+
+def _run_detector(where: Project, file: Path, module: str, *arguments: str) -> dict[str, Any]:
+    # Components are no libraries of the tooling: their code runs in a process of its own, with the
+    # packages of the tooling, and sees nothing else of ours.
+    command = [sys.executable, "-P", "-m", module, *arguments]
     source = where.components_dir / DETECTOR / "src"
     environment = os.environ | {"PYTHONPATH": str(source)}
     try:
@@ -111,20 +121,20 @@ def _run_check(where: Project, card: Path, picture: Path | None) -> dict[str, An
         )
     except subprocess.TimeoutExpired as error:
         raise FleetError(
-            f"cannot check {where.relative(card)}: no answer within {_TIMEOUT:g} s"
+            f"cannot check {where.relative(file)}: no answer within {_TIMEOUT:g} s"
         ) from error
     try:
         document: dict[str, Any] = json.loads(done.stdout)
     except json.JSONDecodeError as error:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise FleetError(
-            f"cannot check {where.relative(card)}: "
+            f"cannot check {where.relative(file)}: "
             f"the detector ended with exit code {done.returncode}: {last}",
             f"to see more: PYTHONPATH={shlex.quote(str(source))} {shlex.join(command)}",
         ) from error
     if "error" in document:
         raise FleetError(
-            f"cannot check {where.relative(card)}: {document['error']}",
+            f"cannot check {where.relative(file)}: {document['error']}",
             f"{GUIDE} explains the keys of a card",
         )
     return document

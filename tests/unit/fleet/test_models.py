@@ -93,7 +93,13 @@ def test_a_broken_promise_fails(
         pytest.param("absent.onnx", "cannot find a model at absent.onnx: no such file", id="none"),
         pytest.param("model", "cannot find a model at model: no such file", id="folder"),
         pytest.param("tasks.py", "cannot check tasks.py: it is neither", id="another file"),
-        pytest.param("alone.onnx", "cannot check alone.onnx: no card lies beside it", id="alone"),
+        pytest.param(
+            "alone/nanodet-g-416.onnx",
+            "cannot check alone/nanodet-g-416.onnx: no card lies beside it; the model has input "
+            "images float32 [1, 3, 416, 416]; output output0 float32 [1, 84, ",
+            id="alone",
+        ),
+        pytest.param("empty/x.onnx", "cannot check empty/x.onnx: cannot load the mod", id="empty"),
         pytest.param(
             "model/other.onnx",
             "cannot check model/other.onnx: the card beside it describes nanodet-g-416.onnx",
@@ -105,7 +111,10 @@ def test_refuses_what_is_no_model(
     where: project.Project, card: Path, file: str, message: str
 ) -> None:
     """A file without a card of its own is refused with the next step."""
-    (where.root / "alone.onnx").touch()
+    for name in ("alone", "empty"):
+        (where.root / name).mkdir()
+    (where.root / "alone" / "nanodet-g-416.onnx").symlink_to(MODEL / "nanodet-g-416.onnx")
+    (where.root / "empty" / "x.onnx").touch()
     (card.parent / "other.onnx").touch()
     with pytest.raises(errors.FleetError) as told:
         models.check_model(where, where.root / file)

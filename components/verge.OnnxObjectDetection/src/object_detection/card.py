@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMAT = "verge.card/1"
 LAYOUTS = ("NCHW", "NHWC", "CHW")
-TYPES = ("float32", "uint8")
+TYPES = ("float32", "float16", "uint8")
 COLOURS = ("RGB", "BGR")
 RESIZES = ("letterbox", "letterbox_top_left", "stretch")
 
@@ -40,7 +40,8 @@ class Input:
     std: tuple[float, float, float]
     resize: str
     pad: int
-    type: str = "float32"
+    type: str | None = None
+    """None: fractions, as precise as the model wants them."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _read_input(place: _Place) -> Input:
         std=_triple(std),
         resize=place.choice("resize", RESIZES),
         pad=int(place.number("pad", low=0, high=255)),
-        type=place.choice("type", TYPES) if place.has("type") else TYPES[0],
+        type=place.choice("type", TYPES) if place.has("type") else None,
     )
     if found.type == "uint8" and (found.divide, *found.mean, *found.std) != _UNCHANGED:
         raise place.error("type", "uint8 wants divide 1, mean [0, 0, 0] and std [1, 1, 1]")

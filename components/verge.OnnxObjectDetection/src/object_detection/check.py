@@ -59,7 +59,7 @@ def check_model(card: Path, folder: Path, picture: Path | None, output: Path) ->
     names = dict.fromkeys(golden.picture for golden in loaded.card.golden)
     named = {name: folder / name for name in names} if picture is None else {picture.name: picture}
     if not named:
-        raise DetectionError("the card names no golden pictures; name a picture to look at")
+        raise DetectionError("the card names no golden pictures; look at one with --picture FILE")
     output.mkdir(parents=True, exist_ok=True)
     pictures = [_look(loaded, name, path, output) for name, path in named.items()]
     return {

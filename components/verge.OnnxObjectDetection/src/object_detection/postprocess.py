@@ -51,13 +51,16 @@ def select_detections(
     finite = np.isfinite(candidates.boxes).all(axis=1)
     indices = np.flatnonzero((candidates.scores >= thresholds.score) & known & finite)
     order = indices[np.argsort(-candidates.scores[indices], kind="stable")][:_MOST_CANDIDATES]
+    mapped = geometry.to_picture(candidates.boxes[order])
+    # What lies in the padding beside the picture is no object in it.
+    inside = (mapped[:, 2:] > mapped[:, :2]).all(axis=1)
+    order, mapped = order[inside], mapped[inside]
     boxes, scores = candidates.boxes[order], candidates.scores[order]
     numbers = candidates.classes[order]
     if suppress:
         kept = suppress_overlaps(boxes, numbers, thresholds.iou, thresholds.max_detections)
     else:
         kept = np.arange(len(order))[: thresholds.max_detections]
-    mapped = geometry.to_picture(boxes[kept])
     return [
         Detection(
             label=labels[class_id],
@@ -65,7 +68,7 @@ def select_detections(
             score=round(float(score), 4),
             box=_corners(box),
         )
-        for box, score, class_id in zip(mapped, scores[kept], numbers[kept], strict=True)
+        for box, score, class_id in zip(mapped[kept], scores[kept], numbers[kept], strict=True)
     ]
 
 

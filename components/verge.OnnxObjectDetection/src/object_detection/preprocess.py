@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from object_detection.card import Input
 
-    Tensor = NDArray[np.float32] | NDArray[np.uint8]
+    Tensor = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ def _arrange(canvas: NDArray[np.uint8], spec: Input) -> Tensor:
         tensor: Tensor = np.ascontiguousarray(arranged)
     else:
         tensor = _normalise(arranged, spec, (3,) if channels_last else (3, 1, 1))
+    if spec.type == "float16":
+        tensor = tensor.astype(np.float16)
     return tensor if spec.layout == "CHW" else tensor[None]
 
 

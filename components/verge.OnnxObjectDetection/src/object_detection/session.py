@@ -16,6 +16,9 @@ from object_detection.errors import ModelError
 from object_detection.families import base
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from object_detection.card import Card
@@ -32,8 +35,9 @@ MOST_TWICE = 64 << 20
 
 _log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3
-_TENSORS = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
-"""The runtime's names of `card.TYPES`."""
+_TENSORS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+"""What the runtime calls `card.TYPES`."""
+_FRACTIONS = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -157,25 +161,43 @@ def load_session(card: Card, running: Running | None = None) -> Session:
         )
     threads = running.threads or cores.count_available()
     providers = _choose_providers(running.providers)
-    session = _create(card, data, _options(threads), providers)
+    session = _create(card.model, data, _options(threads), providers)
     crowded = None
     if threads > 1 and session.get_providers() == [CPU] and len(data) <= MOST_TWICE:
         # Threads that share one picture wait for one another after every layer.
-        crowded = _create(card, data, _options(threads // min(threads, MOST_LOOKERS)), [CPU])
-    _check_input(card, session)
-    _check_outputs(card, session)
+        share = threads // min(threads, MOST_LOOKERS)
+        crowded = _create(card.model, data, _options(share), [CPU])
     try:
+        card = _settle_input(card, session)
+        _check_outputs(session)
         return Session(card, session, crowded)
     except ModelError as error:
         raise ModelError(f"cannot use the model {card.model}: {error}") from error
 
 
+def open_model(model: Path, data: bytes) -> Any:
+    """Return the runtime's session of a model without a card. Raises ModelError."""
+    return _create(model, data, _quiet_options(), [CPU])
+
+
+def show_tensors(entries: Iterable[Any]) -> str:
+    """Return name, type and shape of inputs or outputs, for people."""
+    return ", ".join(
+        f"{entry.name} {_TENSORS.get(entry.type, entry.type)} {entry.shape}" for entry in entries
+    )
+
+
 def _options(threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options = _quiet_options()
     # Threads that spin between pictures take the processor from the nucleus and the monitor.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.intra_op_num_threads = threads
+    return options
+
+
+def _quiet_options() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
     return options
 
 
@@ -191,40 +213,56 @@ def _choose_providers(wanted: tuple[str, ...]) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in available and name != CPU] + [CPU]
 
 
-def _create(card: Card, data: bytes, options: Any, providers: list[str]) -> Any:
+def _create(model: Path, data: bytes, options: Any, providers: list[str]) -> Any:
     """Make the runtime's session, on the processor if nothing better works. Raises ModelError."""
     try:
         return onnxruntime.InferenceSession(data, options, providers=providers)
     except Exception as error:
         # The runtime's own exceptions share no base but Exception.
         if providers == [CPU]:
-            raise ModelError(f"cannot load the model {card.model}: {_first_line(error)}") from error
+            raise ModelError(f"cannot load the model {model}: {_first_line(error)}") from error
         _log.warning("Execution providers failed reason=%s", _first_line(error))
-    return _create(card, data, options, [CPU])
+    return _create(model, data, options, [CPU])
 
 
-def _check_input(card: Card, session: Any) -> None:
-    inputs = {entry.name: entry for entry in session.get_inputs()}
-    wanted = f"one input {card.input.name} {card.input.type} {list(_input_shape(card))}"
-    found = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs.values())
-    entry = inputs.get(card.input.name)
-    if (
-        len(inputs) != 1
-        or entry is None
-        or entry.type != _TENSORS[card.input.type]
-        or not _agrees(card, entry.shape)
-    ):
+def _settle_input(card: Card, session: Any) -> Card:
+    """Return the card with the type of the model's input, which is to be as the card says."""
+    inputs = session.get_inputs()
+    if (advice := _find_fault(card, inputs)) is not None:
+        types = (card.input.type,) if card.input.type else _FRACTIONS
         raise ModelError(
-            f"cannot use the model {card.model}: the card wants {wanted}, the model has {found}"
+            f"the card wants one input {card.input.name} {' or '.join(types)} "
+            f"{list(_input_shape(card))}, the model has {show_tensors(inputs)}; {advice}"
         )
+    settled = dataclasses.replace(card.input, type=_TENSORS[inputs[0].type])
+    return dataclasses.replace(card, input=settled)
 
 
-def _check_outputs(card: Card, session: Any) -> None:
+def _find_fault(card: Card, inputs: Sequence[Any]) -> str | None:
+    """Return what to do about inputs that are not the card's, None if they are."""
+    if len(inputs) != 1:
+        return "export it so that the picture is its only input"
+    [entry] = inputs
+    if entry.name != card.input.name:
+        return "correct input/name of the card"
+    kind = _TENSORS.get(entry.type)
+    if kind is None:
+        return f"export it for one of {', '.join(_TENSORS.values())}"
+    if kind not in ((card.input.type,) if card.input.type else _FRACTIONS):
+        return "correct input/type of the card"
+    if _agrees(card, entry.shape):
+        return None
+    if _agrees(card, [1, *entry.shape[1:]]):
+        return "export it for one picture, or for any number"
+    return "correct input/size or input/layout of the card"
+
+
+def _check_outputs(session: Any) -> None:
     for entry in session.get_outputs():
         if not entry.type.startswith("tensor("):
             raise ModelError(
-                f"cannot use the model {card.model}: its output {entry.name} is {entry.type}, "
-                "not a tensor; export it with plain tensors"
+                f"its output {entry.name} is {entry.type}, not a tensor; "
+                "export it with plain tensors"
             )
 
 

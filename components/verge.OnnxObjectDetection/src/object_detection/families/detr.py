@@ -30,7 +30,11 @@ def _fits_rt_detr(outputs: Outputs, network: Network) -> bool:
 
 
 def _fits_rf_detr(outputs: Outputs, network: Network) -> bool:
-    return _fits(outputs, _RF_LOGITS, _RF_BOXES, network.classes)
+    # Trained on classes from 0 it has one more column than classes, the last, for the background;
+    # the weights that were trained on the numbers of COCO have none.
+    return any(
+        _fits(outputs, _RF_LOGITS, _RF_BOXES, network.classes + background) for background in (0, 1)
+    )
 
 
 def _read_detr(outputs: Outputs, network: Network, least: float) -> Candidates:
@@ -48,8 +52,8 @@ def _read_rt_detr(outputs: Outputs, network: Network, least: float) -> Candidate
 
 
 def _read_rf_detr(outputs: Outputs, network: Network, least: float) -> Candidates:
-    """Read the same under other names."""
-    scores = base.sigmoid(base.get(outputs, *_RF_LOGITS)[0])
+    """Read the same under other names, without the background that may come last."""
+    scores = base.sigmoid(base.get(outputs, *_RF_LOGITS)[0][:, : network.classes])
     boxes = base.corners(base.get(outputs, *_RF_BOXES)[0])
     return base.pick_best(base.in_pixels(boxes, network), scores, least)
 
@@ -67,5 +71,8 @@ RT_DETR = base.Family(
     suppress=False,
 )
 RF_DETR = base.Family(
-    "outputs labels [1, n, nc] and dets [1, n, 4]", _fits_rf_detr, _read_rf_detr, suppress=False
+    "outputs labels [1, n, nc] or [1, n, nc + 1] and dets [1, n, 4]",
+    _fits_rf_detr,
+    _read_rf_detr,
+    suppress=False,
 )
