@@ -181,7 +181,9 @@ async def test_lost_events_and_a_lost_directory_lose_no_file() -> None:
             os.kill(monitor, signal.SIGCONT)
         wanted = finals(first)
         found = await final_answers(line, wanted)
-        assert "Events were lost" in line.log(lines.MONITOR)
+        await line.nucleus.until(
+            lambda: "Events were lost" in line.log(lines.MONITOR), "the monitor said so"
+        )
         shutil.rmtree(line.pictures)
         await line.nucleus.until(
             lambda: "Directory vanished" in line.log(lines.MONITOR), "the monitor noticed"
