@@ -105,6 +105,17 @@ class Registry:
         return () if parent is None else (*self._above(parent), parent)
 
 
+class Events:
+    """`ports.Events` in memory; what was said is kept in `sent`."""
+
+    def __init__(self) -> None:
+        self.sent: list[ports.Event] = []
+
+    def put(self, event: ports.Event) -> None:
+        """Keep an event."""
+        self.sent.append(event)
+
+
 class Bus:
     """`ports.Bus` in memory; what the cloud publishes is kept in `sent`."""
 

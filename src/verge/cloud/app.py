@@ -71,12 +71,14 @@ class Cloud:
         bus = self._broker.bus
         self._jobs = jobs.Engine(database=rows, things=things, bus=bus, settings=settings)
         self._shadows = shadows.Registry(database=rows, things=things, bus=bus)
+        self._events = aws.Events(backend=self._backend)
         self._greengrass = greengrass.Service(
             database=rows,
             things=things,
             objects=storage.files,
             jobs=self._jobs,
             shadows=self._shadows,
+            events=self._events,
             settings=settings,
         )
         self._intake = intake.Intake(bus=bus, core_devices=self._greengrass)
@@ -113,7 +115,7 @@ class Cloud:
         replayed = self._backend.replay()
         _log.info("Registry restored requests=%d seconds=%.1f", replayed, time.monotonic() - begun)
         try:
-            for part in (self._jobs, self._shadows, self._greengrass):
+            for part in (self._events, self._jobs, self._shadows, self._greengrass):
                 part.start()
                 self._ended.callback(part.stop)
             self._intake.start()

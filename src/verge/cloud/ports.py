@@ -96,6 +96,25 @@ class Sessions(Protocol):
         """Return the session of an access key; None if there is none or it has expired."""
 
 
+# Events (implemented in `aws`)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a service for the account's default event bus; `kind` is its detail type."""
+
+    source: str
+    kind: str
+    resources: tuple[str, ...]
+    detail: Document
+
+
+class Events(Protocol):
+    """The default event bus of the account."""
+
+    def put(self, event: Event) -> None:
+        """Send an event soon, as well as it can be done; never waits."""
+
+
 # Files (implemented in `objects`)
 
 
