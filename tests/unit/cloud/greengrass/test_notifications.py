@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_ended_deployments(cloud: Cloud, status: str) -> None:
     cloud.jobs.step(made["iotJobId"], "press", "IN_PROGRESS")
     cloud.jobs.step(made["iotJobId"], "press", "TIMED_OUT")
     assert cloud.events.sent == []
-    details = {
+    details: Any = {
         "deployment-failure-cause": "no space",
         "deployment-error-stack": '["DEPLOYMENT_FAILURE"]',
         "deployment-error-types": '["DEVICE_ERROR"]',
