@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud import aws, database, edge, greengrass, jobs, objects, shadows
+from verge.cloud import aws, console, database, edge, greengrass, jobs, objects, shadows
 from verge.cloud import settings as configured
 from verge.cloud.aws import operations
 from verge.cloud.broker import broker
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 # What AWS serves without a signature, and moto's own settings. All else that has none is refused,
 # as S3 refuses it.
-_UNSIGNED = ("/latest/", "/moto-api/")
+_UNSIGNED = ("/latest/", "/moto-api/", console.PATH)
 
 
 class Cloud:
@@ -99,12 +99,14 @@ class Cloud:
             registry=self._backend,
             device_port=lambda: self._listeners.device_port,
         )
+        page = console.Console(settings=settings, ask=self._greengrass.ask, jobs=self._jobs)
         self._routed = application.by_route(
             [
                 *self._greengrass.routes(),
                 *self._jobs.routes(),
                 *self._shadows.routes(),
                 *identity.routes(),
+                *page.routes(),
             ],
             self._backend.handle,
         )

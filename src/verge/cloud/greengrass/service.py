@@ -122,6 +122,10 @@ class Service:
         """Return the routes of all operations."""
         return self._api.routes()
 
+    def ask(self, operation: str, params: Params) -> Result:
+        """Carry out an operation for another part. Raises Fault where a client is refused."""
+        return self._operations()[operation](params)
+
     def handler(self, operation: str) -> routing.Handler:
         """Return what answers one operation, for the data plane to put behind its own check.
 
