@@ -5,20 +5,25 @@
 The devices are protocol-level clients in one process beside the cloud, on the same cores: MQTT with
 mutual TLS, jobs, the data plane with mutual TLS, status reports. Making their certificates is no
 part of what is measured, so they share keys; each has a certificate of its own.
+
+Pages of the fleet are read by a process of its own three times: while the devices deploy, while all
+of them report their status again and again, and when they are quiet.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +32,12 @@ from tests.support import core_devices, running_cloud
 DEVICES = 2000
 PATIENCE = 300.0
 ROUNDS = 5
+REPORTS = 3
+"""How many times every device reports while pages are read."""
+READING_PAUSE = 0.05
+"""Seconds between two pages; a reader without pauses would measure itself."""
+PAGE = 100
+PAGE_GOAL = 50.0
 CONNECTING = 100
 """Devices that shake hands at once; a real fleet does not begin in the same second."""
 
@@ -67,22 +78,71 @@ async def measure(number: int, *, data_plane: bool = True) -> list[Figure]:
             began = time.monotonic()
             await _connect(devices)
             connected = time.monotonic() - began
-            print("* Deploying to their group", file=sys.stderr, flush=True)
             try:
-                figures = await _deploy(fleet, devices, cloud)
-                pages = await asyncio.to_thread(_pages, cloud, number)
+                figures = await _read_while(fleet, devices, cloud)
                 memory = cloud.rss() / 1e6
             finally:
                 await asyncio.gather(*(each.cut() for each in devices))
     return [
         *figures,
-        Figure("ListCoreDevices, page of 100, median", statistics.median(pages), "ms", 50),
-        Figure("ListCoreDevices, page of 100, 95 of 100", _percentile(pages, 95), "ms", 50),
-        Figure("ListCoreDevices, page of 100, slowest", max(pages), "ms"),
         Figure("resident memory of the cloud process", memory, "MB"),
         Figure("before: things, certificates and groups made", registered, "s"),
         Figure("before: all devices connected and subscribed", connected, "s"),
     ]
+
+
+async def _read_while(
+    fleet: core_devices.Fleet,
+    devices: Sequence[core_devices.CoreDevice],
+    cloud: running_cloud.RunningCloud,
+) -> list[Figure]:
+    """Deploy, let all report, and read pages of the fleet meanwhile and afterwards."""
+    print("* Deploying to their group", file=sys.stderr, flush=True)
+    with _reading(cloud) as deploying:
+        figures = await _deploy(fleet, devices, cloud)
+    print("* Letting all of them report", file=sys.stderr, flush=True)
+    with _reading(cloud) as reporting:
+        began = time.monotonic()
+        for _ in range(REPORTS):
+            await asyncio.gather(*(each.report_again() for each in devices))
+        rate = REPORTS * len(devices) / (time.monotonic() - began)
+    quiet = await asyncio.to_thread(_pages, cloud, len(devices))
+    return [
+        *figures,
+        Figure(f"status reports of {len(devices)} devices, {REPORTS} each", rate, "/s"),
+        *_page_figures("while they deploy", deploying),
+        *_page_figures("while all report", reporting),
+        *_page_figures("quiet", quiet),
+    ]
+
+
+def _page_figures(when: str, times: Sequence[float]) -> list[Figure]:
+    name = f"ListCoreDevices, {PAGE} a page, {when}"
+    spread = f"least {min(times):.1f}, 95 of 100 {_percentile(times, 95):.1f}, pages {len(times)}"
+    return [
+        Figure(f"{name}: median", statistics.median(times), "ms", PAGE_GOAL, spread),
+        Figure(f"{name}: slowest", max(times), "ms", PAGE_GOAL),
+    ]
+
+
+@contextlib.contextmanager
+def _reading(cloud: running_cloud.RunningCloud) -> Iterator[list[float]]:
+    """Read pages in a process of its own; the times (ms) are in the list after the block."""
+    where = (cloud.endpoints.api, cloud.endpoints.region, str(READING_PAUSE))
+    reader = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("page_reader.py")), *where],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    times: list[float] = []
+    try:
+        assert reader.stdout.readline() == "ready\n", "the reader of pages does not start"
+        yield times
+    finally:
+        printed, _ = reader.communicate("")
+        times.extend(float(line.split()[1]) for line in printed.splitlines())
 
 
 async def _connect(devices: Sequence[core_devices.CoreDevice]) -> None:
@@ -142,7 +202,7 @@ def _pages(cloud: running_cloud.RunningCloud, number: int) -> list[float]:
         seen = 0
         while True:
             began = time.perf_counter()
-            page = client.list_core_devices(maxResults=100, **token)
+            page = client.list_core_devices(maxResults=PAGE, **token)
             times.append((time.perf_counter() - began) * 1000)
             seen += len(page["coreDevices"])
             if not page.get("nextToken"):
@@ -171,7 +231,7 @@ def show(figures: Sequence[Figure]) -> None:
     for each in figures:
         goal = "" if each.goal is None else f"goal ≤ {each.goal:g}"
         goal += "" if each.met else "  MISSED"
-        print(f"{each.what:48}{each.value:9.1f} {each.unit:4}{goal:18}{each.beside}", flush=True)
+        print(f"{each.what:58}{each.value:9.1f} {each.unit:4}{goal:18}{each.beside}", flush=True)
 
 
 def main() -> int:

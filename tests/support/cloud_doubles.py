@@ -33,7 +33,7 @@ class Registry:
         self.members: dict[str, set[str]] = {}
         self.policies: dict[str, tuple[ports.Document, ...]] = {}
         self.devices: dict[bytes, ports.Device] = {}
-        self.aliases: dict[str, str] = {}
+        self.aliases: dict[str, ports.RoleAlias] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def add(self, group: str, *things: str, parent: str | None = None) -> None:
@@ -92,8 +92,8 @@ class Registry:
         """The IoT policy documents of a device."""
         return self.policies.get(device.thing, ())
 
-    def role_of_alias(self, alias: str) -> str | None:
-        """The ARN of the role behind a role alias."""
+    def role_alias(self, alias: str) -> ports.RoleAlias | None:
+        """The role behind a role alias."""
         return self.aliases.get(alias)
 
     def on_change(self, changed: Callable[[], None]) -> None:
@@ -103,6 +103,17 @@ class Registry:
     def _above(self, group: str) -> tuple[str, ...]:
         parent = self.parents.get(group)
         return () if parent is None else (*self._above(parent), parent)
+
+
+class Events:
+    """`ports.Events` in memory; what was said is kept in `sent`."""
+
+    def __init__(self) -> None:
+        self.sent: list[ports.Event] = []
+
+    def put(self, event: ports.Event) -> None:
+        """Keep an event."""
+        self.sent.append(event)
 
 
 class Bus:

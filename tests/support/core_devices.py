@@ -197,6 +197,8 @@ class CoreDevice:
         self._task: asyncio.Task[None] | None = None
         self._executions: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._answers: dict[str, asyncio.Future[Any]] = {}
+        self._mqtt: mqtt_client.Mqtt | None = None
+        self._document: dict[str, Any] = {}
         self.connected = asyncio.Event()
         self.errors: list[str] = []
 
@@ -212,12 +214,17 @@ class CoreDevice:
                 await self._task
             self._task = None
 
+    async def report_again(self) -> None:
+        """Tell the cloud once more what the last deployment brought."""
+        assert self._mqtt is not None, "never connected"
+        await self._tell_status(self._mqtt, self._document)
+
     async def _run(self) -> None:
         pause = 0.05
         while True:
             self.connected.clear()
             self._executions = asyncio.Queue()
-            mqtt = mqtt_client.Mqtt(self._received)
+            mqtt = self._mqtt = mqtt_client.Mqtt(self._received)
             try:
                 await mqtt.connect(self._host, self._mqtt_port, self._context, self.thing)
                 try:
@@ -303,6 +310,7 @@ class CoreDevice:
 
     async def _tell_status(self, mqtt: mqtt_client.Mqtt, document: dict[str, Any]) -> None:
         self._sequence += 1
+        self._document = document
         arn = document["configurationArn"]
         good = self._outcome == "SUCCEEDED"
         await mqtt.publish(

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud import aws, database, edge, greengrass, jobs, objects, shadows
+from verge.cloud import aws, console, database, edge, greengrass, jobs, objects, shadows
 from verge.cloud import settings as configured
 from verge.cloud.aws import operations
 from verge.cloud.broker import broker
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 # What AWS serves without a signature, and moto's own settings. All else that has none is refused,
 # as S3 refuses it.
-_UNSIGNED = ("/latest/", "/moto-api/")
+_UNSIGNED = ("/latest/", "/moto-api/", console.PATH)
 
 
 class Cloud:
@@ -71,12 +71,14 @@ class Cloud:
         bus = self._broker.bus
         self._jobs = jobs.Engine(database=rows, things=things, bus=bus, settings=settings)
         self._shadows = shadows.Registry(database=rows, things=things, bus=bus)
+        self._events = aws.Events(backend=self._backend)
         self._greengrass = greengrass.Service(
             database=rows,
             things=things,
             objects=storage.files,
             jobs=self._jobs,
             shadows=self._shadows,
+            events=self._events,
             settings=settings,
         )
         self._intake = intake.Intake(bus=bus, core_devices=self._greengrass)
@@ -97,12 +99,14 @@ class Cloud:
             registry=self._backend,
             device_port=lambda: self._listeners.device_port,
         )
+        page = console.Console(settings=settings, ask=self._greengrass.ask, jobs=self._jobs)
         self._routed = application.by_route(
             [
                 *self._greengrass.routes(),
                 *self._jobs.routes(),
                 *self._shadows.routes(),
                 *identity.routes(),
+                *page.routes(),
             ],
             self._backend.handle,
         )
@@ -113,7 +117,7 @@ class Cloud:
         replayed = self._backend.replay()
         _log.info("Registry restored requests=%d seconds=%.1f", replayed, time.monotonic() - begun)
         try:
-            for part in (self._jobs, self._shadows, self._greengrass):
+            for part in (self._events, self._jobs, self._shadows, self._greengrass):
                 part.start()
                 self._ended.callback(part.stop)
             self._intake.start()

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from verge.cloud import errors, lock, settings
+from verge.cloud import errors, lock, pauses, settings
 
 FAILED = 1
 NOT_STARTED = 3
@@ -143,6 +143,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 
         cloud = app.Cloud(options)
         endpoints = cloud.start()
+        pauses.keep_short()
         try:
             print(f"Ready at {endpoints.api} (process {endpoints.pid})", flush=True)
             os.read(stopped, 1)

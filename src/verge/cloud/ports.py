@@ -37,6 +37,13 @@ class Device(msgspec.Struct, frozen=True):
     certificate_id: str
 
 
+class RoleAlias(msgspec.Struct, frozen=True):
+    """The role (ARN) that devices take by an alias, and for how many seconds."""
+
+    role: str
+    seconds: int
+
+
 class Things(Protocol):
     """The registry of things, groups and certificates."""
 
@@ -58,8 +65,8 @@ class Things(Protocol):
     def policies_of(self, device: Device) -> tuple[Document, ...]:
         """The IoT policy documents attached to a certificate or to its thing's groups."""
 
-    def role_of_alias(self, alias: str) -> str | None:
-        """The ARN of the role behind a role alias."""
+    def role_alias(self, alias: str) -> RoleAlias | None:
+        """What a role alias stands for; None if there is none of that name."""
 
     def on_change(self, changed: Callable[[], None]) -> None:
         """Call back after every change of things, groups, certificates, policies or aliases."""
@@ -87,6 +94,25 @@ class Sessions(Protocol):
 
     def find(self, access_key_id: str) -> Session | None:
         """Return the session of an access key; None if there is none or it has expired."""
+
+
+# Events (implemented in `aws`)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a service for the account's default event bus; `kind` is its detail type."""
+
+    source: str
+    kind: str
+    resources: tuple[str, ...]
+    detail: Document
+
+
+class Events(Protocol):
+    """The default event bus of the account."""
+
+    def put(self, event: Event) -> None:
+        """Send an event soon, as well as it can be done; never waits."""
 
 
 # Files (implemented in `objects`)

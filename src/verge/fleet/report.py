@@ -223,6 +223,7 @@ def print_cloud(status: cloud_process.Status, as_json: bool = False) -> None:
         found = status.endpoints
         print(f"The local cloud runs as process {found.pid}.")
         print(f"  API       {found.api}   (account {found.account}, {found.region})")
+        print(f"  page      {found.api}/_console   (devices and deployments, for a browser)")
         for address in found.device_addresses:
             print(
                 f"  devices   https {address}:{found.device_port}, mqtt {address}:{found.mqtt_port}"

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from verge.fleet import devices, errors, operations, playbook, report, up
+from verge.fleet import (
+    cloud_endpoints,
+    cloud_process,
+    devices,
+    errors,
+    operations,
+    playbook,
+    report,
+    up,
+)
 
 FOUND: dict[str, Any] = {
     "timings_ms": {"total": 41.6},
@@ -98,3 +107,24 @@ def test_deployment_shows_versions_and_values(capsys: pytest.CaptureFixture[str]
     assert "press-01 a.B configure /rate 5" in lines
     assert "press-02 unchanged" in lines
     assert "This was a check: nothing was changed." in lines
+
+
+def test_the_cloud_is_told_with_its_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+    """API, page and devices' addresses have a line each; without a process there is an error."""
+    endpoints = cloud_endpoints.Endpoints(
+        pid=7,
+        api="http://127.0.0.1:4566",
+        region="eu-west-1",
+        account="123456789012",
+        device_addresses=("10.88.0.1",),
+        device_port=8443,
+        mqtt_port=8883,
+        ca_certificate="/ca.pem",
+    )
+    report.print_cloud(cloud_process.Status(True, endpoints))
+    lines = _lines(capsys)
+    assert "API http://127.0.0.1:4566 (account 123456789012, eu-west-1)" in lines
+    assert any(line.startswith("page http://127.0.0.1:4566/_console ") for line in lines)
+    assert "devices https 10.88.0.1:8443, mqtt 10.88.0.1:8883" in lines
+    with pytest.raises(errors.FleetError, match="it does not run"):
+        report.print_cloud(cloud_process.Status(False, reason="it does not run"))

@@ -58,6 +58,8 @@ class Backend:
         self._since_snapshot = 0
         self._settings = settings
         self._lock = threading.RLock()
+        self.version = 0
+        """Counts what may have changed moto; it changes only under the lock of `service`."""
         self._changed: dict[str, list[Callable[[], None]]] = {}
         self._dispatcher = _Dispatcher(werkzeug_app.create_backend_app)
         _internal.moto_api_backends["global"].reset()  # moto keeps its state for the whole process
@@ -75,6 +77,7 @@ class Backend:
                 self._since_snapshot += 1
                 self._repeat(number, entry)
             replayed = self._since_snapshot
+            self.version += 1
             self._take_snapshot(number)
             return replayed
 
@@ -178,7 +181,10 @@ class Backend:
             environ = _environment(entry.method, entry.target, entry.headers, entry.body)
             _internal.mock_random.seed(entry.seed)
             random.seed(entry.seed)  # some services of moto use the standard library's
-            return self._run(Request(environ))
+            try:
+                return self._run(Request(environ))
+            finally:
+                self.version += 1
 
     def _run(self, request: Request) -> Response:
         environ = request.environ

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from verge.cloud import ports
-from verge.cloud.aws import backend
+from verge.cloud.aws import backend, principals
 
 
 class Things:
@@ -16,6 +16,7 @@ class Things:
 
     def __init__(self, *, backend: backend.Backend) -> None:
         self._backend = backend
+        self._principals = principals.Index(lambda: backend.version)
 
     def exists(self, thing: str) -> bool:
         """Whether the thing exists."""
@@ -50,8 +51,8 @@ class Things:
             known = iot.certificates.get(certificate_id)
             if known is None or known.status != "ACTIVE":
                 return None
-            things = [thing for arn, thing in iot.principal_things if arn == known.arn]
-        return ports.Device(things[0], certificate_id) if things else None
+            thing = self._principals.thing_of(iot, known.arn)
+        return None if thing is None else ports.Device(thing, certificate_id)
 
     def policies_of(self, device: ports.Device) -> tuple[ports.Document, ...]:
         """The IoT policy documents attached to a certificate or to its thing's groups."""
@@ -67,17 +68,19 @@ class Things:
                     each.arn for each in iot.thing_groups.values() if each.thing_group_name in named
                 }
             policies = {
-                name: policy
-                for (target, name), (_, policy) in iot.principal_policies.items()
-                if target in targets
+                name: iot.principal_policies[target, name][1]
+                for target in targets
+                for name in self._principals.policies_of(iot, target)
             }
             return tuple(json.loads(_document(policies[name])) for name in sorted(policies))
 
-    def role_of_alias(self, alias: str) -> str | None:
-        """The ARN of the role behind a role alias."""
+    def role_alias(self, alias: str) -> ports.RoleAlias | None:
+        """The role behind a role alias, and for how long."""
         with self._backend.service("iot") as iot:
             known = iot.role_aliases.get(alias)
-            return None if known is None else str(known.role_arn)
+            if known is None:
+                return None
+            return ports.RoleAlias(str(known.role_arn), int(known.credential_duration_seconds))
 
     def on_change(self, changed: Callable[[], None]) -> None:
         """Call back after every change of things, groups, certificates, policies or aliases."""

@@ -12,6 +12,7 @@ from verge.cloud import database as db
 from verge.cloud import ports
 from verge.cloud.edge import guard
 from verge.cloud.http import answers, routing
+from verge.cloud.identity import role_aliases
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS edge_credentials (
@@ -22,8 +23,6 @@ CREATE TABLE IF NOT EXISTS edge_credentials (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS edge_credentials_expires ON edge_credentials (expires);
 """
-LIFETIME = 3600
-"""Seconds, as IoT Core's default for role aliases."""
 ACTION = "iot:AssumeRoleWithCertificate"
 MARGIN = 3600.0  # seconds for which ended credentials are remembered, so that clocks may differ
 
@@ -44,13 +43,11 @@ class Credentials:
         things: ports.Things,
         sessions: ports.Sessions,
         database: db.Database,
-        lifetime: int = LIFETIME,
     ) -> None:
         self._guard = guard
         self._things = things
         self._sessions = sessions
         self._database = database
-        self._lifetime = lifetime
 
     def routes(self) -> Sequence[routing.Route]:
         """Return the one request there is."""
@@ -80,14 +77,17 @@ class Credentials:
         alias = values["alias"]
         resource = self._guard.arn("iot", f"rolealias/{alias}")
         self._guard.require(device, ACTION, resource)
-        role = self._things.role_of_alias(alias)
-        if role is None:
+        named = self._things.role_alias(alias)
+        if named is None:
             raise guard.RefusalError(
                 404,
                 "ResourceNotFoundException",
                 f"cannot find the role alias {alias}; create it with `aws iot create-role-alias`",
             )
-        session = self._sessions.issue(role=role, thing=device.thing, seconds=self._lifetime)
+        seconds = min(max(named.seconds, role_aliases.SHORTEST), role_aliases.LONGEST)
+        session = self._sessions.issue(role=named.role, thing=device.thing, seconds=seconds)
+        began = session.expires - seconds
+        self._forget_before(began - MARGIN)
         self._remember(session, request.environ["verge.peer_certificate"], resource)
         ends = dt.datetime.fromtimestamp(session.expires, dt.UTC)
         return answers.document(
@@ -102,12 +102,10 @@ class Credentials:
         )
 
     def _remember(self, session: ports.Session, certificate: bytes, alias: str) -> None:
-        began = session.expires - self._lifetime
-        with self._database.transaction():
-            self._database.execute(
-                "DELETE FROM edge_credentials WHERE expires < ?", (began - MARGIN,)
-            )
-            self._database.execute(
-                "INSERT INTO edge_credentials VALUES (?, ?, ?, ?)",
-                (session.access_key_id, certificate, alias, session.expires),
-            )
+        self._database.execute(
+            "INSERT INTO edge_credentials VALUES (?, ?, ?, ?)",
+            (session.access_key_id, certificate, alias, session.expires),
+        )
+
+    def _forget_before(self, expired: float) -> None:
+        self._database.execute("DELETE FROM edge_credentials WHERE expires < ?", (expired,))

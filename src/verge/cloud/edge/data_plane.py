@@ -18,6 +18,10 @@ LINK_SECONDS = 3600
 """How long the document of a large deployment can be fetched by its URL."""
 
 _BASE = "/greengrass/v2"
+_CONFIGURATION = "/coreDevices/{thing}/deployments/{deployment}/configuration"
+"""Of GetDeploymentConfiguration AWS publishes the members (in the sources of its nucleus) and the
+IAM action, but not the path: its SDK for the data plane is not public. This one is ours, after the
+pattern of the other operations; `verge.nucleus.cloud.data_plane` asks for the same."""
 _COMPONENT = re.compile(r"arn:[^:]*:greengrass:[^:]*:[^:]*:components:([^:]+)(?::versions:[^:]+)?")
 
 
@@ -58,7 +62,7 @@ class DataPlane:
             of("GET", f"{_BASE}/coreDevices/{{thing}}/thingGroups", self._thing_groups),
             of("POST", f"{_BASE}/resolveComponentCandidates", self._resolve),
             of("GET", f"{_BASE}/components/{{arn}}/artifacts/{{artifactName+}}", self._artifact),
-            of("GET", f"{_BASE}{document}/configuration", self._configuration),
+            of("GET", f"{_BASE}{_CONFIGURATION}", self._configuration),
             of("GET", f"{_BASE}{document}/document", self._document),
         )
 

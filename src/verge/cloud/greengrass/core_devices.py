@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from verge.cloud import database as db
@@ -61,6 +61,19 @@ class Registry:
                     (thing, generation),
                 )
         return True
+
+    def newly_in(
+        self, thing: str, states: Set[str], report: reports.Report
+    ) -> list[reports.Component]:
+        """Return the components that a message finds in some states and that were in others."""
+        found = [each for each in report.components if each.state in states]
+        if not found:
+            return []
+        rows = self._database.all(
+            "SELECT name, version, state FROM greengrass_installed WHERE thing = ?", (thing,)
+        )
+        known = {tuple(row) for row in rows}
+        return [each for each in found if (each.name, each.version, each.state) not in known]
 
     def succeeded(self, thing: str, group: str) -> None:
         """Note that a deployment of a group succeeded on a device, for the list by group."""

@@ -41,7 +41,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Outcomes:
     """Takes in what devices say and answers how far deployments are.
 
-    `settled` is called with a thing and the target of a group whose deployment succeeded on it.
+    `settled` is called with a thing and the target of a group whose deployment succeeded on it,
+    `changed` with a thing, its deployment and how far that is now.
     """
 
     def __init__(
@@ -50,20 +51,23 @@ class Outcomes:
         database: db.Database,
         store: history.Store,
         settled: Callable[[str, str], None],
+        changed: Callable[[str, history.Deployment, Outcome], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._store = store
         self._settled = settled
+        self._changed = changed
         self._clock = clock
 
     def execution(self, status: ports.ExecutionStatus) -> None:
         """Take in that a job's execution changed."""
-        if status.status != "SUCCEEDED":
-            return
         deployment = self._store.of_job(status.job_id)
-        if deployment is not None:
+        if deployment is None:
+            return
+        if status.status == "SUCCEEDED":
             self._settled(status.thing, deployment.target)
+        self._changed(status.thing, deployment, of_execution(status))
 
     def shadow(self, thing: str, name: str | None, document: Mapping[str, Any]) -> None:
         """Take in that a shadow changed."""
@@ -122,6 +126,7 @@ class Outcomes:
                 self._store.set_status(
                     deployment.id, _SETTLED[outcome.status], only_if=history.ACTIVE
                 )
+        self._changed(thing, deployment, outcome)
 
 
 def of_execution(status: ports.ExecutionStatus) -> Outcome:

@@ -25,6 +25,7 @@ from verge.cloud.greengrass import (
     faults,
     history,
     idempotency,
+    notifications,
     outcomes,
     reach,
     reports,
@@ -50,6 +51,7 @@ class Service:
         objects: ports.Objects,
         jobs: ports.Jobs,
         shadows: ports.Shadows,
+        events: ports.Events,
         settings: settings.Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -87,8 +89,13 @@ class Service:
         self._registry = core_devices.Registry(
             database=database, names=self._names, deployments=self._history
         )
+        self._notifications = notifications.Notifications(names=self._names, events=events)
         self._outcomes = outcomes.Outcomes(
-            database=database, store=self._history, settled=self._registry.succeeded, clock=clock
+            database=database,
+            store=self._history,
+            settled=self._registry.succeeded,
+            changed=self._notifications.deployment,
+            clock=clock,
         )
         self._effective = effective.Effective(
             names=self._names, store=self._history, results=self._outcomes, jobs=jobs
@@ -115,6 +122,10 @@ class Service:
         """Return the routes of all operations."""
         return self._api.routes()
 
+    def ask(self, operation: str, params: Params) -> Result:
+        """Carry out an operation for another part. Raises Fault where a client is refused."""
+        return self._operations()[operation](params)
+
     def handler(self, operation: str) -> routing.Handler:
         """Return what answers one operation, for the data plane to put behind its own check.
 
@@ -125,7 +136,9 @@ class Service:
     def report(self, thing: str, message: ports.Document) -> None:
         """See ports.CoreDevices. Raises ReportError for a message that says nothing usable."""
         report = reports.read(message)
+        failing = self._registry.newly_in(thing, notifications.FAILING, report)
         if self._registry.take(thing, report, self._clock()):
+            self._notifications.components(thing, failing)
             given = report.deployment
             self._outcomes.reported(
                 thing,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 from werkzeug.wrappers import Request, Response
 
 from verge.cloud import settings as configuration
 from verge.cloud.http import answers, routing
-from verge.cloud.identity import authority, certificates
+from verge.cloud.identity import authority, certificates, registry, role_aliases
 
 DATA_ENDPOINTS = frozenset({"iot:Data", "iot:Data-ATS", "iot:Jobs"})
 CREDENTIALS_ENDPOINT = "iot:CredentialProvider"
@@ -19,30 +18,22 @@ HTTPS_PORT = 443
 _JSON = (("Content-Type", "application/json"),)
 
 
-class Registry(Protocol):
-    """The IoT registry, asked by requests of its own API."""
-
-    def call(
-        self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
-    ) -> Response:
-        """Carry out one request for good and return the answer."""
-
-
 class Api:
-    """CreateKeysAndCertificate, CreateCertificateFromCsr and DescribeEndpoint."""
+    """CreateKeysAndCertificate, CreateCertificateFromCsr, DescribeEndpoint and role aliases."""
 
     def __init__(
         self,
         *,
         settings: configuration.Settings,
         authority: authority.Authority,
-        registry: Registry,
+        registry: registry.Registry,
         device_port: Callable[[], int] | None = None,
     ) -> None:
         """`device_port` says where devices are served if that is not known yet."""
         self._settings = settings
         self._authority = authority
         self._registry = registry
+        self._role_aliases = role_aliases.RoleAliases(registry)
         self._device_port = device_port or (lambda: settings.device_port)
 
     def routes(self) -> Sequence[routing.Route]:
@@ -51,6 +42,7 @@ class Api:
             routing.Route.of("POST", "/keys-and-certificate", self._create_keys_and_certificate),
             routing.Route.of("POST", "/certificates", self._create_certificate_from_csr),
             routing.Route.of("GET", "/endpoint", self._describe_endpoint),
+            *self._role_aliases.routes(),
         )
 
     def _create_keys_and_certificate(self, request: Request, _: Mapping[str, str]) -> Response:

@@ -100,6 +100,8 @@ class DataPlane:
         """Return the device document of a deployment that is too large to be sent."""
         what = f"download the document of deployment {deployment}"
         thing = _quote(self._settings.thing_name)
+        # AWS publishes members and IAM action of GetDeploymentConfiguration, but not its path;
+        # this follows the pattern of the others. Against an account it is not confirmed.
         path = f"coreDevices/{thing}/deployments/{_quote(deployment)}/configuration"
         answer = self._ask(what, "GET", f"{path}?s3EndpointType=REGIONAL")
         fetched = http.fetch(

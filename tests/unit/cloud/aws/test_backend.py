@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from verge.cloud import aws, database, settings
+from verge.cloud import aws, database, ports, settings
 
 JSON = [("Content-Type", "application/x-amz-json-1.1")]
 
@@ -213,6 +213,28 @@ def test_a_certificate_stands_for_its_thing_while_active(registry: Registry) -> 
     assert things.authenticate(der) is None
 
 
+def test_every_change_of_a_certificate_counts_at_once(registry: Registry) -> None:
+    """Attached, detached and attached to another thing: each answer is that of the moment."""
+    der, pem = _certificate()
+    things = aws.Things(backend=registry.backend)
+    arn = registry.iot("POST", "/certificate/register-no-ca", certificatePem=pem, status="ACTIVE")[
+        "certificateArn"
+    ]
+    principal = [("x-amzn-principal", arn)]
+    registry.iot("POST", "/policies/one", policyDocument='{"Statement": [{"Sid": "one"}]}')
+    for thing in ("press-07", "press-08"):
+        registry.backend.call("PUT", f"/things/{thing}/principals", principal)
+        device = things.authenticate(der)
+        assert device == ports.Device(thing, arn.rpartition("/")[2])
+        assert things.policies_of(device) == ()
+        registry.iot("PUT", "/target-policies/one", target=arn)
+        assert len(things.policies_of(device)) == 1
+        registry.iot("POST", "/target-policies/one", target=arn)
+        assert things.policies_of(device) == ()
+        registry.backend.call("DELETE", f"/things/{thing}/principals", principal)
+        assert things.authenticate(der) is None
+
+
 def test_who_holds_the_database_may_ask_for_things(registry: Registry) -> None:
     """A change that waits for the database does not keep its holder from reading the registry."""
     things = aws.Things(backend=registry.backend)
@@ -234,9 +256,12 @@ def test_who_holds_the_database_may_ask_for_things(registry: Registry) -> None:
 def test_role_aliases_name_their_roles(registry: Registry) -> None:
     """An alias that is not there has no role."""
     things = aws.Things(backend=registry.backend)
-    registry.iot("POST", "/role-aliases/tokens", roleArn="arn:aws:iam::123456789012:role/r")
-    assert things.role_of_alias("tokens") == "arn:aws:iam::123456789012:role/r"
-    assert things.role_of_alias("none") is None
+    role = "arn:aws:iam::123456789012:role/r"
+    registry.iot("POST", "/role-aliases/tokens", roleArn=role)
+    assert things.role_alias("tokens") == ports.RoleAlias(role, 3600)
+    registry.iot("PUT", "/role-aliases/tokens", credentialDurationSeconds=900)
+    assert things.role_alias("tokens") == ports.RoleAlias(role, 900)
+    assert things.role_alias("none") is None
 
 
 def test_sessions_end(tmp_path: Path) -> None:

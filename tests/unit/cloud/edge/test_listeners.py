@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime as dt
 import hashlib
 import http.client
 import json
@@ -79,7 +80,7 @@ class Edge:
             s3=lambda request: answers.document({"s3": request.host, "path": request.path}),
             database=self.rows,
         )
-        self.things.aliases["DeviceRole"] = ROLE
+        self.things.aliases["DeviceRole"] = ports.RoleAlias(ROLE, 3600)
 
     def add(self, name: str, *policies: ports.Document) -> devices.Identity:
         """Make a device."""
@@ -298,7 +299,7 @@ def test_links_end() -> None:
 
 
 def test_credentials(site: Edge) -> None:
-    """Credentials belong to the thing and the alias's role, and end after an hour."""
+    """Credentials belong to the thing and the alias's role, and end when the alias says so."""
     status, answer = site.ask(
         site.add("press-07"), "GET", CREDENTIALS, headers={"x-amzn-iot-thingname": "press-07"}
     )
@@ -312,6 +313,26 @@ def test_credentials(site: Edge) -> None:
     assert session.secret_access_key == given["secretAccessKey"]
     site.clock.now += 3600
     assert site.sessions.find(given["accessKeyId"]) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "valid"),
+    [
+        pytest.param(900, 900, id="shortest"),
+        pytest.param(43_200, 43_200, id="longest"),
+        pytest.param(1, 900, id="too short"),
+        pytest.param(86_400, 43_200, id="too long"),
+    ],
+)
+def test_credential_duration(site: Edge, seconds: int, valid: int) -> None:
+    """Credentials last as long as the role alias says, within the bounds of IoT Core."""
+    site.things.aliases["DeviceRole"] = ports.RoleAlias(ROLE, seconds)
+    given = site.ask(site.add("press-07"), "GET", CREDENTIALS)[1]["credentials"]
+    session = site.sessions.find(given["accessKeyId"])
+    assert session is not None
+    assert session.expires == site.clock.now + valid
+    ends = dt.datetime.fromtimestamp(session.expires, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert given["expiration"] == ends
 
 
 @pytest.mark.parametrize(

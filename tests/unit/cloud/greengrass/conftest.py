@@ -41,6 +41,7 @@ class Cloud:
         self.objects = cloud_doubles.Objects()
         self.jobs = cloud_doubles.Jobs()
         self.shadows = cloud_doubles.Shadows()
+        self.events = cloud_doubles.Events()
         self.clock = Clock()
         self.database = database.Database(self.settings.database, [greengrass.SCHEMA])
         self.service = self.make()
@@ -69,6 +70,7 @@ class Cloud:
             objects=self.objects,
             jobs=self.jobs,
             shadows=self.shadows,
+            events=self.events,
             settings=self.settings,
             clock=self.clock,
         )

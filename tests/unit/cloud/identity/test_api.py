@@ -182,3 +182,16 @@ def test_unknown_endpoint(cloud: Cloud) -> None:
     status, answer = cloud.ask("GET", "/endpoint?endpointType=iot:Nothing")
     assert status == 400
     assert "iot:CredentialProvider" in answer["message"]
+
+
+@pytest.mark.parametrize("seconds", [899, 43_201, 0, -1, "900", True])
+def test_role_aliases_out_of_bounds(cloud: Cloud, seconds: Any) -> None:
+    """IoT Core knows credentials of 15 minutes to 12 hours; others are refused, and not kept."""
+    path, role = "/role-aliases/tokens", {"roleArn": "arn:aws:iam::123456789012:role/r"}
+    status, answer = cloud.ask("POST", path, {**role, "credentialDurationSeconds": seconds})
+    assert (status, answer["__type"]) == (400, "InvalidRequestException")
+    assert cloud.things.role_alias("tokens") is None
+    assert cloud.ask("POST", path, {**role, "credentialDurationSeconds": 900})[0] == 200
+    assert cloud.ask("PUT", path, {"credentialDurationSeconds": seconds})[0] == 400
+    found = cloud.ask("GET", path)[1]["roleAliasDescription"]
+    assert found["credentialDurationSeconds"] == 900
