@@ -90,7 +90,7 @@ except UnauthorizedError:
 
 
 async def test_policy_may_name_the_device() -> None:
-    """`{iot:thingName}` in a policy's resource stands for it where values are interpolated (4.9)."""
+    """`{iot:thingName}` in a policy is the device's where values are interpolated (4.9)."""
     access = policy(SENDER, "PublishToTopic")
     access["aws.greengrass.ipc.pubsub"][f"{SENDER}:pubsub:1"]["resources"] = ["{iot:thingName}/*"]
     sender = program(SENDER, OF_THIS_DEVICE, "PublishToTopic", accessControl=access)
