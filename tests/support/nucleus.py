@@ -70,6 +70,8 @@ class NucleusProcess:
             "PYTHONPATH": str(SOURCE),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        self.program: Sequence[str] = ("-m", "verge.nucleus")
+        """What the interpreter runs to serve."""
         self._process: asyncio.subprocess.Process | None = None
         self.configure(configuration or {})
 
@@ -95,6 +97,11 @@ class NucleusProcess:
         assert self._process
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> float:
         """Start the nucleus, wait until it is ready and return how long that took."""
         with (
@@ -108,8 +115,7 @@ class NucleusProcess:
             began = time.monotonic()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "verge.nucleus",
+                *self.program,
                 "serve",
                 "--root",
                 str(self.root),
@@ -120,6 +126,11 @@ class NucleusProcess:
                 message = await asyncio.get_running_loop().sock_recv(ready, 100)
             assert message == b"READY=1"
             return time.monotonic() - began
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the nucleus a signal."""
+        assert self._process
+        self._process.send_signal(number)
 
     async def stop(self) -> int:
         """Ask the nucleus to end and return its exit code."""
@@ -139,7 +150,7 @@ class NucleusProcess:
         assert self._process
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                self.send(number)
         return await self.wait()
 
     async def clean_up(self) -> None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+from typing import NoReturn
 
-from verge.fleet import build, errors, project
+from verge.fleet import build, project
 
 
-def run_component(where: project.Project, name: str, config: str = "") -> None:
-    """Run a component until interrupted, anew on every save, without root and without a version.
+def run_component(where: project.Project, name: str, config: str = "") -> NoReturn:
+    """Become a nucleus that runs a component until interrupted, and anew on every save.
 
     `config` is a configuration update as JSON text. Raises FleetError if there is no component of
-    that name, or if the nucleus cannot run it.
+    that name.
     """
     [found] = build.select(where, [name])
     command = [sys.executable, "-m", "verge.nucleus", "run", str(found.folder)]
     command += ["--config", config] if config else []
     environment = {**os.environ, "PYTHONPATH": str(where.root / "src")}
-    try:
-        done = subprocess.run(command, env=environment, check=False)
-    except KeyboardInterrupt:
-        # The nucleus was interrupted, too, and has taken everything away.
-        return
-    if done.returncode:
-        raise errors.FleetError(f"{name} did not run here", hint="the reason stands above")
+    # In place of this process, so that whatever ends it reaches the one that cleans up.
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted

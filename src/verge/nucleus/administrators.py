@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from verge.nucleus import logs, settings
-from verge.nucleus.store import packages
+from verge.nucleus.store import durable
 
 log = logs.Logger("administrators")
 
@@ -49,10 +49,10 @@ class Administrators:
     def _write(self, name: str, text: str) -> None:
         file, group = self._directory / name, self._groups.get(name)
         if group is None:
-            packages.write_atomically(file, text, 0o600)
+            durable.write_atomically(file, text, 0o600)
             return
         try:
-            packages.write_atomically(file, text, 0o640, group)
+            durable.write_atomically(file, text, 0o640, group)
         except PermissionError:
             log.warning("Group gets no token, the nucleus may not give files to it", group=group)
 

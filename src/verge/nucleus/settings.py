@@ -44,12 +44,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from verge.nucleus import errors, paths
+from verge.nucleus import errors, paths, sections
 
 VERSION = "2.18.0"
 """The Greengrass nucleus version whose behaviour this one offers (`GGC_VERSION`)."""
@@ -72,8 +72,6 @@ SHORTEST_STATUS_INTERVAL = 86400
 """Seconds; Greengrass's own minimum (contract 5.9)."""
 
 KIBIBYTE = 1024
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ class Settings:
 
     def configured(self, content: Mapping[str, Any]) -> Settings:
         """Return the settings with another component configuration. Raises SettingsError."""
-        section = _Section(NUCLEUS, content)
+        section = sections.Section(NUCLEUS, content)
         cloud = _parse_cloud(section, self.cloud)
         return dataclasses.replace(self, cloud=cloud, **_parse_nucleus(section))
 
@@ -195,32 +193,6 @@ class Settings:
             logging.getLogger().setLevel(self.logging.level)
 
 
-class _Section:
-    """A mapping of the file with its place in it; key comparison ignores case (contract 1.1)."""
-
-    def __init__(self, place: str, content: Any) -> None:
-        if content is not None and not isinstance(content, Mapping):
-            raise errors.SettingsError(f"{place}: should be a map")
-        self.place = place
-        self.content: Mapping[str, Any] = content or {}
-
-    def raw(self, key: str) -> Any:
-        wanted = key.lower()
-        return next((v for k, v in self.content.items() if str(k).lower() == wanted), None)
-
-    def section(self, key: str) -> _Section:
-        return _Section(f"{self.place}/{key}", self.raw(key))
-
-    def get(self, key: str, convert: Callable[[Any], Value], default: Value) -> Value:
-        value = self.raw(key)
-        if value is None or value == "":
-            return default
-        try:
-            return convert(value)
-        except (TypeError, ValueError) as error:
-            raise errors.SettingsError(f"{self.place}/{key}: {error}") from None
-
-
 def load(root: Path) -> Settings:
     """Return the settings of a nucleus root. Raises SettingsError, naming file and key."""
     where = paths.Paths(root.absolute())
@@ -230,24 +202,11 @@ def load(root: Path) -> Settings:
         return Settings(where)
     except (OSError, UnicodeDecodeError) as error:
         raise errors.SettingsError(f"cannot read {where.config_file}: {error}") from error
-    return _parse(where, _parse_yaml(where.config_file, text))
-
-
-def _parse_yaml(file: Path, text: str) -> Any:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f":{place.line + 1}" if place else ""
-        reason = getattr(error, "problem", None) or "not readable as YAML"
-        raise errors.SettingsError(f"{file}{line}: {reason}; correct the file") from None
+    return _parse(where, sections.parse_yaml(where.config_file, text))
 
 
 def _parse(where: paths.Paths, content: Any) -> Settings:
-    whole = _Section(str(where.config_file), content)
+    whole = sections.Section(str(where.config_file), content)
     system = whole.section("system")
     services = whole.section("services")
     nucleus = services.section(NUCLEUS).section("configuration")
@@ -265,13 +224,13 @@ def _parse(where: paths.Paths, content: Any) -> Settings:
         socket=system.get("ipcSocketPath", Path, None),
         authorized_groups=services.section(_CLI)
         .section("configuration")
-        .get("AuthorizedPosixGroups", _names, ()),
+        .get("AuthorizedPosixGroups", sections.names, ()),
         defaults=nucleus.content,
         **_parse_nucleus(nucleus),
     )
 
 
-def _parse_nucleus(nucleus: _Section) -> dict[str, Any]:
+def _parse_nucleus(nucleus: sections.Section) -> dict[str, Any]:
     run_with = nucleus.section("runWithDefault")
     limits = run_with.section("systemResourceLimits")
     ours = nucleus.section("verge")
@@ -280,124 +239,59 @@ def _parse_nucleus(nucleus: _Section) -> dict[str, Any]:
         "posix_user": run_with.get("posixUser", str, None),
         "posix_shell": run_with.get("posixShell", str, "sh"),
         "limits": ResourceLimits(
-            limits.get("memory", _positive_int, None), limits.get("cpus", _positive, None)
+            limits.get("memory", sections.positive_int, None),
+            limits.get("cpus", sections.positive, None),
         ),
         "logging": _parse_logging(nucleus.section("logging")),
         "platform_override": {
             str(key): str(value)
             for key, value in nucleus.section("platformOverride").content.items()
         },
-        "interpolate_configuration": nucleus.get("interpolateComponentConfiguration", _flag, False),
-        "processing_time": nucleus.get("deploymentConfigurationTimeSource", _time_source, False),
-        "store_limit": nucleus.get("componentStoreMaxSizeBytes", _positive_int, 10_000_000_000),
+        "interpolate_configuration": nucleus.get(
+            "interpolateComponentConfiguration", sections.flag, False
+        ),
+        "processing_time": nucleus.get(
+            "deploymentConfigurationTimeSource", sections.time_source, False
+        ),
+        "store_limit": nucleus.get(
+            "componentStoreMaxSizeBytes", sections.positive_int, 10_000_000_000
+        ),
         "spool_limit": nucleus.section("mqtt")
         .section("spooler")
-        .get("maxSizeInBytes", _positive_int, SPOOL_LIMIT),
-        "minimum_free_disk": ours.get("minimumFreeDiskBytes", _positive_int, 20_000_000),
-        "keep_versions": ours.get("keepVersions", _positive_int, 2),
-        "console_port": ours.get("debugConsolePort", _port_or_none, 0),
-        "settle": ours.get("settleSeconds", _seconds, SETTLE),
-        "health_limit": ours.get("healthLimitSeconds", _seconds, HEALTH_LIMIT),
+        .get("maxSizeInBytes", sections.positive_int, SPOOL_LIMIT),
+        "minimum_free_disk": ours.get("minimumFreeDiskBytes", sections.positive_int, 20_000_000),
+        "keep_versions": ours.get("keepVersions", sections.positive_int, 2),
+        "console_port": ours.get("debugConsolePort", sections.port_or_none, 0),
+        "settle": ours.get("settleSeconds", sections.seconds, SETTLE),
+        "health_limit": ours.get("healthLimitSeconds", sections.seconds, HEALTH_LIMIT),
         "configuration": nucleus.content,
     }
 
 
-def _parse_cloud(nucleus: _Section, identity: CloudSettings) -> CloudSettings:
+def _parse_cloud(nucleus: sections.Section, identity: CloudSettings) -> CloudSettings:
     mqtt = nucleus.section("mqtt")
     reports = nucleus.section("fleetStatus")
     return CloudSettings(
         data_endpoint=nucleus.get("iotDataEndpoint", str, ""),
         credentials_endpoint=nucleus.get("iotCredEndpoint", str, ""),
         role_alias=nucleus.get("iotRoleAlias", str, ""),
-        data_plane_port=nucleus.get("greengrassDataPlanePort", _port, 8443),
-        mqtt_port=mqtt.get("port", _port, 8883),
-        keep_alive=mqtt.get("keepAliveTimeoutMs", _positive_int, 60_000) / 1000,
+        data_plane_port=nucleus.get("greengrassDataPlanePort", sections.port, 8443),
+        mqtt_port=mqtt.get("port", sections.port, 8883),
+        keep_alive=mqtt.get("keepAliveTimeoutMs", sections.positive_int, 60_000) / 1000,
         status_interval=max(
             SHORTEST_STATUS_INTERVAL,
-            reports.get("periodicStatusPublishIntervalSeconds", _positive_int, 86400),
+            reports.get("periodicStatusPublishIntervalSeconds", sections.positive_int, 86400),
         ),
         certificate=identity.certificate,
         private_key=identity.private_key,
     )
 
 
-def _parse_logging(section: _Section) -> LogSettings:
+def _parse_logging(section: sections.Section) -> LogSettings:
     default = LogSettings()
     return LogSettings(
-        level=section.get("level", _level, default.level),
-        format=section.get("format", _log_format, default.format),
-        file_size=section.get("fileSizeKB", _positive_int, 1024) * KIBIBYTE,
-        total_size=section.get("totalLogsSizeKB", _positive_int, 10240) * KIBIBYTE,
+        level=section.get("level", sections.level, default.level),
+        format=section.get("format", sections.log_format, default.format),
+        file_size=section.get("fileSizeKB", sections.positive_int, 1024) * KIBIBYTE,
+        total_size=section.get("totalLogsSizeKB", sections.positive_int, 10240) * KIBIBYTE,
     )
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(name for text in str(value).split(",") if (name := text.strip()))
-
-
-def _port_or_none(value: Any) -> int:
-    return _port(value) if int(value) else 0
-
-
-def _positive_int(value: Any) -> int:
-    number = int(value)
-    if number < 1:
-        raise ValueError("should be at least 1")
-    return number
-
-
-def _port(value: Any) -> int:
-    number = int(value)
-    if not 0 < number < 65536:
-        raise ValueError("should be a port between 1 and 65535")
-    return number
-
-
-def _positive(value: Any) -> float:
-    number = float(value)
-    if not 0 < number < 1e6:
-        raise ValueError("should be a number above 0")
-    return number
-
-
-def _flag(value: Any) -> bool:
-    if (text := str(value).lower()) not in {"true", "false"}:
-        raise ValueError("should be true or false")
-    return text == "true"
-
-
-def _time_source(value: Any) -> bool:
-    names = {"deploymentcreationtime": False, "deploymentprocessingtime": True}
-    try:
-        return names[str(value).lower()]
-    except KeyError:
-        raise ValueError("should be deploymentCreationTime or deploymentProcessingTime") from None
-
-
-def _seconds(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < 1e9:
-        raise ValueError("should be a number of seconds")
-    return number
-
-
-_LEVELS = {
-    "TRACE": logging.DEBUG,
-    "DEBUG": logging.DEBUG,
-    "INFO": logging.INFO,
-    "WARN": logging.WARNING,
-    "ERROR": logging.ERROR,
-}
-
-
-def _level(value: Any) -> int:
-    try:
-        return _LEVELS[str(value).upper()]
-    except KeyError:
-        raise ValueError(f"should be one of {', '.join(_LEVELS)}") from None
-
-
-def _log_format(value: Any) -> str:
-    if (text := str(value).upper()) not in {"TEXT", "JSON"}:
-        raise ValueError("should be TEXT or JSON")
-    return text

@@ -337,6 +337,21 @@ def test_thousand_connections(nucleus: ipc_host.MemoryHost, tmp_path: Path) -> N
             assert other.call(1, "GetConfiguration")[0] == "GetConfigurationResponse"
 
 
+def test_rush_of_connections_waits(nucleus: ipc_host.MemoryHost, tmp_path: Path) -> None:
+    """After a burst, connections are let in at a rate; none is lost, and those open go on."""
+    most = limits.Limits(connection_burst=10, connections_per_second=50)
+    with (
+        ipc_host.running_server(nucleus, tmp_path / "s", most) as running,
+        Bystander(running.path) as bystander,
+        contextlib.ExitStack() as stack,
+    ):
+        began = time.monotonic()
+        rush = [stack.enter_context(raw.RawClient(running.path)) for _ in range(39)]
+        bystander.latencies(20)
+        assert all(client.shake_hands(BAD_TOKEN) for client in rush)
+        assert time.monotonic() - began >= 30 / 50 - 0.1
+
+
 def test_strangers_are_bounded(nucleus: ipc_host.MemoryHost, tmp_path: Path) -> None:
     """Of clients that never shake hands, the oldest go; a component still gets in."""
     most = limits.Limits(strangers=10)

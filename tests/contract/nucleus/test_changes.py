@@ -119,6 +119,20 @@ async def test_finished_component_is_left_alone_by_its_dependency() -> None:
         await nucleus.until(lambda: notes(nucleus).count("run") == 2, "a restart runs it again")
 
 
+async def test_broken_component_can_be_removed() -> None:
+    """A component that is BROKEN leaves with its removal, or comes back whole (contract 2.2)."""
+    press = component(steps={"run": NOTE.format("run") + "exit 1", "uninstall": "touch ../gone"})
+    async with nuclei.running_nucleus(press) as nucleus:
+        deployment = await nucleus.submit(
+            rootComponentVersionsToAdd={PRESS: "1.0.0"}, failureHandlingPolicy="DO_NOTHING"
+        )
+        assert (await nucleus.ended(deployment))["status"] == "FAILED"
+        await nucleus.in_state(PRESS, "BROKEN")
+        assert (await nucleus.deploy("--remove", PRESS))["status"] == "SUCCEEDED"
+        assert await nucleus.component(PRESS) == {}
+        assert (nucleus.paths.root / "work" / "gone").exists()
+
+
 async def test_install_does_not_wait_for_dependencies() -> None:
     """Components are installed side by side and only their start is ordered (contract 2.6)."""
     lens = recipes.Component(LENS, lifecycle={"startup": "while [ ! -e go ]; do sleep 0.05; done"})

@@ -59,7 +59,7 @@ def program(name: str, code: bytes, operation: str, **configuration: Any) -> rec
     return recipes.Component(
         name,
         run=f"exec {sys.executable} {{artifacts:path}}/main.py",
-        configuration={"accessControl": policy(name, operation), **configuration},
+        configuration={"accessControl": policy(name, operation)} | configuration,
         artifacts={"main.py": code},
     )
 
@@ -74,6 +74,31 @@ async def test_messages_reach_a_subscriber() -> None:
         await nucleus.until(lambda: len(lines(file)) >= 5, "messages arrive")
         numbers = [json.loads(line)["number"] for line in lines(file)]
         assert sorted(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+OF_THIS_DEVICE = b"""
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+from awsiot.greengrasscoreipc.model import JsonMessage, PublishMessage, UnauthorizedError
+client = GreengrassCoreIPCClientV2()
+message = PublishMessage(json_message=JsonMessage(message={}))
+client.publish_to_topic(topic="press-01/cycles", publish_message=message)
+try:
+    client.publish_to_topic(topic="press-02/cycles", publish_message=message)
+except UnauthorizedError:
+    open("told", "w").close()
+"""
+
+
+async def test_policy_may_name_the_device() -> None:
+    """`{iot:thingName}` in a policy is the device's where values are interpolated (4.9)."""
+    access = policy(SENDER, "PublishToTopic")
+    access["aws.greengrass.ipc.pubsub"][f"{SENDER}:pubsub:1"]["resources"] = ["{iot:thingName}/*"]
+    sender = program(SENDER, OF_THIS_DEVICE, "PublishToTopic", accessControl=access)
+    configuration = {"interpolateComponentConfiguration": True}
+    async with nuclei.running_nucleus(sender, configuration=configuration) as nucleus:
+        await nucleus.deploy("--merge", SENDER)
+        await nucleus.in_state(SENDER, "FINISHED")
+        assert nucleus.work(SENDER, "told").exists()
 
 
 async def test_deployed_value_reaches_its_subscriber() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from verge.nucleus import faults, logs, settings, threads
 from verge.nucleus.cloud import artifacts, backoff, errors, tls
 from verge.nucleus.cloud import http as https
-from verge.nucleus.store import packages
+from verge.nucleus.store import composition, packages
 
 CHUNK = 256 * 1024
 
@@ -80,7 +80,7 @@ class Downloader:
             self._patiently(wanted, stop, lambda: self._continue(wanted, digest, stop, count))
         if digest.hex != wanted.sha256:
             part.unlink()
-            raise packages.ChecksumError(
+            raise composition.ChecksumError(
                 f"cannot use {wanted.name}: the SHA-256 of what {wanted.uri} holds is not the one "
                 "in the recipe; publish a new version of the component"
             )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from verge.nucleus import logs, threads
 from verge.nucleus.cloud import artifacts, backoff, data_plane, downloads, errors
 from verge.nucleus.deployment import failures, remote
-from verge.nucleus.store import packages
+from verge.nucleus.store import composition
 from verge.recipe import model
 
 NO_VERSION = "no usable version"
@@ -119,10 +119,10 @@ class Remote:
 
     def fetch(
         self,
-        wanted: Sequence[tuple[model.Recipe, packages.Package]],
-        check_space: Callable[[Sequence[packages.Package]], None],
+        wanted: Sequence[tuple[model.Recipe, composition.Package]],
+        check_space: Callable[[Sequence[composition.Package]], None],
         stop: threads.Stop,
-    ) -> tuple[list[packages.Package], int]:
+    ) -> tuple[list[composition.Package], int]:
         """Return the packages with their files, and the bytes that came over the network.
 
         Raises DeploymentError, StoreError (also for a digest that is wrong) or StoppedError.
@@ -145,7 +145,7 @@ class Remote:
         self._downloader.clear()
 
     def _wanted(
-        self, recipe: model.Recipe, package: packages.Package, stop: threads.Stop
+        self, recipe: model.Recipe, package: composition.Package, stop: threads.Stop
     ) -> list[artifacts.Wanted]:
         arn = ""
         if any(source.artifact.scheme == "greengrass" for source in package.sources):
@@ -167,8 +167,8 @@ class Remote:
         return self._arns[key]
 
     def _sized(
-        self, package: packages.Package, wanted: Sequence[artifacts.Wanted], stop: threads.Stop
-    ) -> packages.Package:
+        self, package: composition.Package, wanted: Sequence[artifacts.Wanted], stop: threads.Stop
+    ) -> composition.Package:
         return dataclasses.replace(
             package,
             sources=tuple(
@@ -179,11 +179,11 @@ class Remote:
 
     def _filled(
         self,
-        package: packages.Package,
+        package: composition.Package,
         wanted: Sequence[artifacts.Wanted],
         stop: threads.Stop,
         count: downloads.Fetched,
-    ) -> packages.Package:
+    ) -> composition.Package:
         return dataclasses.replace(
             package,
             sources=tuple(

@@ -61,8 +61,8 @@ def _temporary() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM clean up as Ctrl-C does, and Ctrl-C also where a script had it ignored."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    """Let SIGTERM and the terminal's end clean up as Ctrl-C does, which may have been ignored."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     former = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield

@@ -13,20 +13,20 @@ from verge.nucleus.consent import gate
 from verge.nucleus.deployment import (
     admission,
     bootstrap,
+    conclusion,
     device,
     failures,
+    force,
     groups,
     history,
     plan,
     preparation,
     target,
 )
-from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
+from verge.nucleus.deployment.documents import Detail, Phase, Record, Status
 from verge.nucleus.ipc import host
-from verge.nucleus.lifecycle import definition, health, states, supervisor, users
-from verge.nucleus.lifecycle.supervisor import Reaction
-from verge.nucleus.store import packages, state, tree
-from verge.recipe import graph
+from verge.nucleus.lifecycle import definition, health, supervisor
+from verge.nucleus.store import packages, state
 
 MAX_ATTEMPTS = 3
 """Preparations that may be cut short by an end of the nucleus before a deployment is given up."""
@@ -63,8 +63,8 @@ class Executor:
         self._components = components
         self._bootstrapper = bootstrapper
         self._consent = consent
-        self._groups = known_groups
-        self._clock = clock
+        self._force = force.Force(configured, components)
+        self._conclusion = conclusion.Conclusion(records, present, known_groups, consent)
         self._stop = threads.Stop()
         self._current = ""
         self._watch: health.Watch | None = None
@@ -74,10 +74,10 @@ class Executor:
         before = self._device.present
         selection = await self.preparation.plan(request)
         after = self._selector.compose(selection, before)
-        self._check_nucleus(after)
+        self._force.restart_needed_for(after)
         found = plan.changes(before, after)
         named = {change.component for change in found if change.action != "configure"}
-        for name in self.broken(after):
+        for name in self._force.broken(after):
             if name not in named:
                 version = after.components[name].version
                 found.append(host.PlannedChange(name, "reinstall", version, version))
@@ -119,20 +119,20 @@ class Executor:
             before = self._device.present
             after = self._selector.compose(selection, before)
             due = bootstrap.due(before, after)
-            restarting = bool(due or self._check_nucleus(after))
+            restarting = bool(due or self._force.restart_needed_for(after))
             policy = _policy(record)
             await self._consent.open(record.id, before, after, policy, restarting=restarting)
         except threads.StoppedError:
-            self._end(record, Status.CANCELED, None)
+            self._conclusion.end(record, Status.CANCELED, None)
             return
         except admission.StaleError as error:
-            self._reject(record, error)
+            self._conclusion.reject(record, error)
             return
         except failures.EXPECTED as error:
-            self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
+            self._fail(record, error)
             return
         if record.cancel_requested:
-            self._end(record, Status.CANCELED, None)
+            self._conclusion.end(record, Status.CANCELED, None)
         elif due:
             with self._records.transaction():
                 self._records.save_target(record, after)
@@ -154,16 +154,9 @@ class Executor:
                 "NUCLEUS_ERROR",
             )
 
-    def _wanted_settings(self, wanted: state.DeviceState) -> settings.Settings:
-        content = tree.plain(wanted.configuration.get(settings.NUCLEUS, {}))
-        return self._settings.configured(content)
-
-    def _check_nucleus(self, wanted: state.DeviceState) -> list[str]:
-        """Return the settings that need a restart. Raises NucleusError if they cannot be used."""
-        configured = self._wanted_settings(wanted)
-        if configured.posix_user and configured.posix_user != self._settings.posix_user:
-            users.resolve(configured.posix_user)
-        return self._settings.restart_needed(configured)
+    def _fail(self, record: Record, error: Exception) -> None:
+        self._clean_up(self._device.present)
+        self._conclusion.fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
 
     # Phase BOOTSTRAPPING
 
@@ -188,10 +181,10 @@ class Executor:
                 if asked and name != due[-1]:
                     return
         except failures.EXPECTED as error:
-            self._fail(record, failures.explain(error), Detail.NO_STATE_CHANGE)
+            self._fail(record, error)
             return
         if record.cancel_requested:
-            self._end(record, Status.CANCELED, None)
+            self._conclusion.end(record, Status.CANCELED, None)
             return
         present = self._device.present
         await self._activate(
@@ -214,14 +207,14 @@ class Executor:
             self._records.save(record, Phase.ACTIVATED)
 
         # A nucleus that restarts stops the former version and starts the new one.
-        restarts = bool(self._check_nucleus(after)) or bootstrapped
+        restarts = bool(self._force.restart_needed_for(after)) or bootstrapped
         self._device.replace(after, keep_the_way_back)
         log.info("Deployment activated", deployment=record.id)
         if restarts:
             self._restart(record)
             return
-        self._adopt_settings(after)
-        await self._finish(record, before, self._put_into_force(before, after))
+        self._force.adopt_settings(after)
+        await self._finish(record, before, self._force.put(before, after))
 
     async def _resume(self, record: Record) -> None:
         log.info("Deployment resumed", deployment=record.id)
@@ -230,44 +223,7 @@ class Executor:
         removed = set(before.components) - set(present.components)
         self._components.take_over(definition.define(before.components[n]) for n in removed)
         changed = plan.reactions(before.components, present.components)
-        await self._finish(record, before, self._affected(present, list(changed)))
-
-    def _adopt_settings(self, wanted: state.DeviceState) -> None:
-        former = self._settings.limits
-        self._settings.adopt(self._wanted_settings(wanted))
-        if self._settings.limits != former:
-            self._components.limit_all()
-
-    def _put_into_force(self, before: state.DeviceState, after: state.DeviceState) -> list[str]:
-        """Tell the supervisor; return the components whose health decides."""
-        reactions = plan.reactions(before.components, after.components)
-        for name in self.broken(after):
-            reactions.setdefault(name, Reaction.REINSTALL)
-        self._components.change(
-            {
-                name: (definition.define(after.components[name]), reaction)
-                for name, reaction in reactions.items()
-            }
-        )
-        return self._affected(
-            after, [n for n, reaction in reactions.items() if reaction is not Reaction.NONE]
-        )
-
-    def _affected(self, after: state.DeviceState, changed: Collection[str]) -> list[str]:
-        """Return the changed components and those that restart with them."""
-        needs = {
-            name: [dependency for dependency, hard in installed.dependencies.items() if hard]
-            for name, installed in after.components.items()
-        }
-        return sorted({*changed, *graph.dependants(needs, changed)})
-
-    def broken(self, wanted: state.DeviceState) -> list[str]:
-        """Return the wanted components that are BROKEN; every deployment tries them again."""
-        return sorted(
-            name
-            for name, one in self._components.runners.items()
-            if one.state is states.State.BROKEN and name in wanted.components
-        )
+        await self._finish(record, before, self._force.affected(present, list(changed)))
 
     async def _finish(
         self, record: Record, before: state.DeviceState, tracked: Collection[str]
@@ -290,7 +246,7 @@ class Executor:
         self._clean_up(after)
         record.detail = Detail.SUCCESSFUL
         self.preparation.clear()
-        self._end(record, Status.SUCCEEDED, None)
+        self._conclusion.end(record, Status.SUCCEEDED, None)
         try:
             self._records.back_up()
         except errors.StoreError as error:
@@ -308,17 +264,7 @@ class Executor:
     async def _give_up(
         self, record: Record, before: state.DeviceState, faults: Sequence[health.Fault]
     ) -> None:
-        record.faults = [
-            ComponentFault(f.component, f.version, f.code, f.reason, f.lines) for f in faults
-        ]
-        if faults:
-            record.error_stack = [
-                "DEPLOYMENT_FAILURE",
-                "COMPONENT_UPDATE_ERROR",
-                "COMPONENT_BROKEN",
-            ]
-            record.error_types = ["USER_COMPONENT_ERROR"]
-            record.failure_cause = _cause(faults)
+        conclusion.blame(record, faults)
         if record.request.failure_handling_policy != "ROLLBACK":
             self._leave_as_is(record, before)
             return
@@ -327,13 +273,15 @@ class Executor:
         await self._bootstrap_back(record, failed, back)
         # A stored phase of ROLLING_BACK implies the former state, so both go in one transaction.
         self._device.replace(back, lambda: self._records.save(record, Phase.ROLLING_BACK))
-        log.warning("Rolling back", deployment=record.id, reason=_first_line(record.failure_cause))
-        if self._check_nucleus(back):
+        log.warning(
+            "Rolling back", deployment=record.id, reason=conclusion.first_line(record.failure_cause)
+        )
+        if self._force.restart_needed_for(back):
             self._restart(record)
             return
-        self._adopt_settings(back)
-        unhealthy_before = set(self.broken(back)) - {fault.component for fault in faults}
-        changed = self._put_into_force(failed, back)
+        self._force.adopt_settings(back)
+        unhealthy_before = set(self._force.broken(back)) - {fault.component for fault in faults}
+        changed = self._force.put(failed, back)
         added = set(failed.components) - set(back.components)
         await self._components.remove(added)
         for name in added:
@@ -355,24 +303,20 @@ class Executor:
 
     async def _finish_rollback(self, record: Record, tracked: Collection[str]) -> None:
         # What nobody touched and is BROKEN was so before; its dependents cannot be waited for.
-        broken = set(self.broken(self._device.present)) - set(tracked)
+        broken = set(self._force.broken(self._device.present)) - set(tracked)
         watch = health.Watch(self._components, self._settings.settle, self._settings.health_limit)
-        faults = await watch.wait([n for n in tracked if not self._needs_any(n, broken)])
+        faults = await watch.wait([n for n in tracked if not self._force.needs_any(n, broken)])
         detail = Detail.ROLLBACK_COMPLETE
         if faults:
             detail = Detail.UNABLE_TO_ROLLBACK
             record.failure_cause = (
                 f"{record.failure_cause or 'the deployment was cancelled'}\n"
-                f"after the rollback: {_cause(faults)}"
+                f"after the rollback: {conclusion.cause(faults)}"
             )
         self._clean_up(self._device.present)
         record.detail = detail
         status = Status.CANCELED if record.cancel_requested else Status.FAILED
-        self._end(record, status, record.failure_cause)
-
-    def _needs_any(self, name: str, others: Collection[str]) -> bool:
-        one = self._components.runners.get(name)
-        return one is not None and bool(one.definition.hard_dependencies & set(others))
+        self._conclusion.end(record, status, record.failure_cause)
 
     def _leave_as_is(self, record: Record, before: state.DeviceState) -> None:
         """End without a rollback."""
@@ -380,44 +324,7 @@ class Executor:
         record.detail = Detail.ROLLBACK_NOT_REQUESTED
         self._device.replace(mixed, lambda: None)
         status = Status.CANCELED if record.cancel_requested else Status.FAILED
-        self._end(record, status, record.failure_cause)
-
-    # The end
-
-    def _fail(self, record: Record, error: failures.DeploymentError, detail: Detail) -> None:
-        record.error_stack = error.error_stack
-        record.error_types = [error.kind]
-        record.detail = detail
-        self._clean_up(self._device.present)
-        self._end(record, Status.FAILED, str(error))
-
-    def _reject(self, record: Record, error: failures.DeploymentError) -> None:
-        record.error_stack = error.error_stack
-        record.error_types = [error.kind]
-        record.detail = Detail.REJECTED
-        self._end(record, Status.REJECTED, str(error))
-
-    def _end(self, record: Record, status: Status, cause: str | None) -> None:
-        record.status = status
-        record.failure_cause = cause
-        with self._records.transaction():
-            self._records.save(record, Phase.DONE)
-            if record.fleet and status is Status.SUCCEEDED:
-                arn, present = record.fleet.configuration_arn, self._device.present.roots
-                self._groups.note(record.origin, record.created, arn, present)
-        self._consent.close(record.id)
-        self._records.write_report(record)
-        self._records.forget_old()
-        if status is Status.FAILED:
-            log.error("Deployment failed", deployment=record.id, reason=_first_line(cause))
-        else:
-            log.info(
-                "Deployment ended",
-                deployment=record.id,
-                status=status,
-                bytes_copied=record.bytes_copied,
-                bytes_fetched=record.bytes_fetched,
-            )
+        self._conclusion.end(record, status, record.failure_cause)
 
 
 def _policy(record: Record) -> gate.Policy:
@@ -425,17 +332,3 @@ def _policy(record: Record) -> gate.Policy:
     if record.fleet is None:
         return gate.LOCAL
     return gate.Policy(record.fleet.validation_limit, record.fleet.update_limit)
-
-
-def _cause(faults: Sequence[health.Fault]) -> str:
-    """Return one sentence for each fault, followed by the last lines of the component."""
-    parts: list[str] = []
-    for fault in faults:
-        parts.append(f"{fault} ({fault.code})" if fault.code != "NONE" else str(fault))
-        parts += [f"  {line}" for line in fault.lines]
-    return "\n".join(parts)
-
-
-def _first_line(cause: str | None) -> str:
-    # The log of the component has its lines already.
-    return (cause or "cancelled").partition("\n")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from verge.nucleus import errors
 from verge.nucleus.lifecycle import users
-from verge.nucleus.store import archive, packages
+from verge.nucleus.store import archive, composition, packages
 from verge.recipe import errors as recipe_errors
 
 
@@ -29,8 +29,8 @@ class DeploymentError(errors.NucleusError):
 
 
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (
-    (packages.MissingArtifactError, "ARTIFACT_DOWNLOAD_ERROR", "REQUEST_ERROR"),
-    (packages.ChecksumError, "ARTIFACT_CHECKSUM_MISMATCH", "COMPONENT_RECIPE_ERROR"),
+    (composition.MissingArtifactError, "ARTIFACT_DOWNLOAD_ERROR", "REQUEST_ERROR"),
+    (composition.ChecksumError, "ARTIFACT_CHECKSUM_MISMATCH", "COMPONENT_RECIPE_ERROR"),
     (packages.DiskSpaceError, "DISK_SPACE_CRITICAL", "DEVICE_ERROR"),
     (archive.ArchiveError, "IO_UNZIP_ERROR", "COMPONENT_ERROR"),
     (recipe_errors.DependencyCycleError, "COMPONENT_CIRCULAR_DEPENDENCY_ERROR", "DEPENDENCY_ERROR"),

@@ -11,7 +11,7 @@ import msgspec
 
 from verge.nucleus import faults
 from verge.nucleus.deployment.documents import Phase, Record
-from verge.nucleus.store import database, packages, state
+from verge.nucleus.store import database, durable, state
 
 KEPT = 50
 """Ended deployments that are remembered."""
@@ -123,7 +123,7 @@ class History:
         """Write the report for the command line and for whoever looks later."""
         file = self.report_file(record.id)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        packages.write_atomically(file, msgspec.json.encode(report_of(record)).decode(), 0o600)
+        durable.write_atomically(file, msgspec.json.encode(report_of(record)).decode(), 0o600)
 
     def use_versions(
         self, device: state.DeviceState, keep: int

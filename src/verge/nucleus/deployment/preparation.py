@@ -18,7 +18,7 @@ from verge.nucleus.deployment import (
 )
 from verge.nucleus.deployment.documents import Phase, Record
 from verge.nucleus.ipc import host
-from verge.nucleus.store import packages
+from verge.nucleus.store import composition, packages
 
 WAITS_AFTER = 10.0
 """Seconds after which a deployment that asks the cloud waits, rather than makes trouble: an end of
@@ -144,7 +144,7 @@ class Preparation:
         selection: target.Selection,
         missing: Sequence[target.Missing],
         stop: threads.Stop,
-    ) -> list[packages.Package]:
+    ) -> list[composition.Package]:
         """Return all packages, those that were missing with their files."""
         # A download goes on where it was, however often the nucleus ends meanwhile.
         attempts, record.attempts = record.attempts, 0
@@ -158,7 +158,7 @@ class Preparation:
         by_content = {package.content: package for package in fetched}
         return [by_content.get(package.content, package) for package in selection.packages]
 
-    def _put(self, stored: Sequence[packages.Package], stop: threads.Stop) -> None:
+    def _put(self, stored: Sequence[composition.Package], stop: threads.Stop) -> None:
         self._store.check_space(stored)
         for package in stored:
             stop.check()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from verge.nucleus import errors, threads
-from verge.nucleus.store import packages
+from verge.nucleus.store import composition
 from verge.recipe import model
 
 
@@ -44,10 +44,10 @@ class Cloud(Protocol):
 
     def fetch(
         self,
-        wanted: Sequence[tuple[model.Recipe, packages.Package]],
-        check_space: Callable[[Sequence[packages.Package]], None],
+        wanted: Sequence[tuple[model.Recipe, composition.Package]],
+        check_space: Callable[[Sequence[composition.Package]], None],
         stop: threads.Stop,
-    ) -> tuple[list[packages.Package], int]:
+    ) -> tuple[list[composition.Package], int]:
         """Return the packages with all their files, and how many bytes came over the network."""
 
     def clear(self) -> None:

@@ -19,7 +19,7 @@ from verge.nucleus.deployment import (
     sources,
 )
 from verge.nucleus.ipc import host
-from verge.nucleus.store import packages, state, tree
+from verge.nucleus.store import composition, packages, state, tree
 from verge.recipe import interpolation, lifecycle, model, platforms, versions
 
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 - a component's name
@@ -46,7 +46,7 @@ class Chosen:
     recipe_text: str
     manifest: model.Manifest
     content: str
-    package: packages.Package | None = None
+    package: composition.Package | None = None
     """None where the content in force is kept."""
 
 
@@ -64,7 +64,7 @@ class Origin:
 LOCAL = Origin()
 
 
-Missing = tuple[model.Recipe, packages.Package]
+Missing = tuple[model.Recipe, composition.Package]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Selection:
     """Whether users and limits that the request leaves out go (contract 3.2)."""
 
     @property
-    def packages(self) -> list[packages.Package]:
+    def packages(self) -> list[composition.Package]:
         """The packages that have to be in the store."""
         return [one.package for one in self.chosen.values() if one.package]
 

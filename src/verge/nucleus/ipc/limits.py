@@ -28,6 +28,10 @@ class Limits:
     """The AWS clients give up after the same time (contract 4.4)."""
     farewell: float = 0.5
     """Time for a refused client to read why and to close."""
+    connection_burst: int = 512
+    """Connections accepted at once, as many as components may start together."""
+    connections_per_second: float = 400.0
+    """Connections accepted after a burst; a client that connects without end gets no more."""
     connections: int = 4096
     strangers: int = 256
     """Connections before the handshake; the oldest goes when a further one comes."""

@@ -7,7 +7,16 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from verge.nucleus.ipc import authorization, connection, limits, listening, notes, principals, turns
+from verge.nucleus.ipc import (
+    authorization,
+    connection,
+    door,
+    limits,
+    listening,
+    notes,
+    principals,
+    turns,
+)
 from verge.nucleus.ipc.services import (
     configuration,
     consent,
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
 
     from verge.nucleus.ipc import dispatch, host
 
-_ACCEPTS_PER_ROUND = 16  # so that a rush of clients does not hold up those that are connected
 _BACKLOG = 1024  # a full one refuses clients that do not wait
 _READ_BYTES = 64 * 1024
 
@@ -156,12 +164,11 @@ async def serve(
     loop = asyncio.get_running_loop()
     server = Server(nucleus, loop, most or limits.Limits())
     with listening.at(socket_path) as listener:
-        accepting = await loop.create_unix_server(
-            lambda: connection.Connection(server), sock=listener, backlog=_ACCEPTS_PER_ROUND
-        )
-        listener.listen(_BACKLOG)  # asyncio takes its own for the size of a round, too
+        listener.listen(_BACKLOG)
+        entrance = door.Door(server, listener, lambda: connection.Connection(server))
+        entrance.open()
         try:
             yield server
         finally:
-            accepting.close()
+            entrance.close()
             await server.close()

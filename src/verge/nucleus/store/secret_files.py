@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from verge.nucleus import errors
-from verge.nucleus.store import packages
+from verge.nucleus.store import durable
 
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
@@ -140,7 +140,7 @@ class SecretFiles:
     def _write(self, secret: Secret) -> None:
         with _explained(self._directory):
             text = msgspec.json.encode(secret).decode()
-            packages.write_atomically(self._file(secret.name), text, 0o600)
+            durable.write_atomically(self._file(secret.name), text, 0o600)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ import pytest
 from tests.support import https_server
 from verge.nucleus import paths, settings, threads
 from verge.nucleus.cloud import artifacts, backoff, downloads, errors, http, sigv4
-from verge.nucleus.store import packages
+from verge.nucleus.store import composition, packages
 
 CONTENT = os.urandom(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -142,7 +142,7 @@ def test_server_without_ranges(bench: Bench, answers: list[Answers]) -> None:
 def test_flipped_byte_is_refused_by_name(bench: Bench, answers: list[Answers]) -> None:
     """The artifact is named, the file is gone, and nothing was ever at the final place."""
     answers[:] = [lambda asked: https_server.ranged(b"!" + CONTENT[1:], asked)]
-    with pytest.raises(packages.ChecksumError, match=r"data of com\.example\.Press 1\.0\.0"):
+    with pytest.raises(composition.ChecksumError, match=r"data of com\.example\.Press 1\.0\.0"):
         bench.fetch()
     assert list(bench.settings.paths.downloads.iterdir()) == []
 

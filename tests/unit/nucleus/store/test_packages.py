@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import recipes
 from verge.nucleus import errors, paths, settings
-from verge.nucleus.store import archive, packages, state
+from verge.nucleus.store import archive, composition, packages, state
 from verge.recipe import model
 
 PRESS = "com.example.Press"
@@ -43,7 +43,7 @@ def give(tmp_path: Path, name: str, content: bytes, version: str = "1.0.0") -> P
 
 
 def install(
-    store: packages.PackageStore, package: packages.Package, recipe: str = "x"
+    store: packages.PackageStore, package: composition.Package, recipe: str = "x"
 ) -> state.Installed:
     store.put(package)
     installed = state.Installed(
@@ -78,7 +78,7 @@ def test_digest_is_verified_while_copying(
     """A file that differs from its digest is refused, and nothing of it stays."""
     given = give(tmp_path, "data", b"truncat")
     package = store.locate(PRESS, "1.0.0", [artifact("data", b"truncated")], given)
-    with pytest.raises(packages.ChecksumError, match="its SHA-256 is not the one in the recipe"):
+    with pytest.raises(composition.ChecksumError, match="its SHA-256 is not the one in the recipe"):
         store.put(package)
     assert not list(where.contents.iterdir())
     assert not list(where.staging.iterdir())
@@ -231,7 +231,7 @@ def test_plan_needs_no_artifact_whose_digest_is_stated(store: packages.PackageSt
     """A plan made before the artifacts have come trusts the digest in the recipe."""
     stated, unstated = artifact("data", b"content"), artifact("data")
     assert store.locate(PRESS, "1.0.0", [stated], None, planned=True).content
-    with pytest.raises(packages.MissingArtifactError, match="cannot find data"):
+    with pytest.raises(composition.MissingArtifactError, match="cannot find data"):
         store.locate(PRESS, "1.0.0", [stated], None)
-    with pytest.raises(packages.MissingArtifactError, match="cannot find data"):
+    with pytest.raises(composition.MissingArtifactError, match="cannot find data"):
         store.locate(PRESS, "1.0.0", [unstated], None, planned=True)
