@@ -17,6 +17,10 @@ class Link(Protocol):
     def watch_configuration(self, changed: Callable[[], None]) -> Any:
         """Call back when the configuration changed."""
 
+    @property
+    def message_limit(self) -> int | None:
+        """The bytes that a document may have as text; None where there is no limit to speak of."""
+
     def publish(self, topic: str, document: Mapping[str, Any]) -> None:
         """Publish on a local topic."""
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from awsiot import eventstreamrpc, greengrasscoreipc
 from awsiot.greengrasscoreipc import clientv2, model
 
+from edge_ipc import documents
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
@@ -28,6 +30,9 @@ _UNSUPPORTED = "not supported"
 
 _NOT_ON_LITE = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH"
 """Lite sets this name with `_FOR_COMPONENT` only; other nuclei set both (contract 2.9)."""
+
+LITE_BYTES = 7200
+"""What a document may have on Lite, which ends the connection at a larger one."""
 
 _log = logging.getLogger(__name__)
 logging.getLogger("awsiot").setLevel(logging.WARNING)  # It tells of every connection.
@@ -124,12 +129,28 @@ class Nucleus:
             key_path=[],
         )
 
+    @property
+    def message_limit(self) -> int | None:
+        """The bytes that a document may have; None where there is no limit to speak of."""
+        return LITE_BYTES if _is_lite() else None
+
     def publish(self, topic: str, document: Mapping[str, Any]) -> None:
-        """Publish a JSON document on a local topic and wait until the nucleus took it."""
-        _wait(
-            f"publish to the topic {topic}",
-            self._client.publish_to_topic_async(topic=topic, publish_message=_message_of(document)),
+        """Publish a JSON document on a local topic and wait until the nucleus took it.
+
+        Raises NucleusError, for a document beyond the limit without sending it.
+        """
+        operation = f"publish to the topic {topic}"
+        self._check_size(operation, documents.encode(document))
+        future = self._client.publish_to_topic_async(
+            topic=topic, publish_message=_message_of(document)
         )
+        _wait(operation, future)
+
+    def _check_size(self, operation: str, text: bytes) -> None:
+        limit = self.message_limit
+        if limit is not None and len(text) > limit:
+            reason = f"the document has {len(text)} bytes, and this nucleus takes {limit}"
+            raise NucleusError(operation, reason)
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> Subscription:
         """Call `received(document)` for every JSON document on a local topic."""
@@ -145,11 +166,17 @@ class Nucleus:
         )
 
     def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
-        """Hand a JSON document to the nucleus for AWS IoT Core, at least once (QoS 1)."""
+        """Hand a JSON document to the nucleus for AWS IoT Core, at least once (QoS 1).
+
+        Raises NucleusError, for a document beyond the limit without sending it.
+        """
+        operation = f"publish to the IoT Core topic {topic}"
+        text = documents.encode(document)
+        self._check_size(operation, text)
         future = self._client.publish_to_iot_core_async(
-            topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=json.dumps(document).encode()
+            topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=text
         )
-        _wait(f"publish to the IoT Core topic {topic}", future)
+        _wait(operation, future)
 
     def report_running(self) -> None:
         """Tell the nucleus that this component does its work (contract 2.3)."""
@@ -203,10 +230,14 @@ def _message_of(document: Mapping[str, Any]) -> model.PublishMessage:
     Lite takes a JSON message of some thirty values or more and then ends, without a word, every
     subscription that it is due to.
     """
-    if _NOT_ON_LITE in os.environ:
+    if not _is_lite():
         return model.PublishMessage(json_message=model.JsonMessage(message=dict(document)))
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return model.PublishMessage(binary_message=model.BinaryMessage(message=text.encode()))
+    text = documents.encode(document)
+    return model.PublishMessage(binary_message=model.BinaryMessage(message=text))
+
+
+def _is_lite() -> bool:
+    return _NOT_ON_LITE not in os.environ
 
 
 def _document_of(event: model.SubscriptionResponseMessage) -> Any:

@@ -86,6 +86,16 @@ def test_a_picture_and_its_result_lie_side_by_side(place: captures.Place) -> Non
     assert list((place.work / "spool").iterdir()) == []
 
 
+def test_a_shortened_message_is_uploaded_whole(place: captures.Place) -> None:
+    """Where the message lacks detections, what the detector has stored goes to S3."""
+    with running(place) as link:
+        stored = place.analyse("unsure", 0.3)
+        link.received({**stored, "detections": stored["detections"][:0], "truncated": 1})
+        captures.wait_until(lambda: place.uploaded() == {"unsure"})
+    _, document = place.keys()
+    assert json.loads(place.content(document)) == stored
+
+
 def test_a_result_of_a_former_name_holds_nothing_up(
     place: captures.Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from edge_ipc import documents
 from hypothesis import given
 from hypothesis import strategies as st
 from object_detection import messages
@@ -56,6 +57,34 @@ def test_results_obey_the_schema(loaded: Any, pictures: Path) -> None:
     check("result", json.loads(json.dumps(document)))
     assert document["model"] == example("result")["model"]
     assert document["picture"] | {"path": ""} == example("result")["picture"] | {"path": ""}
+
+
+DETECTION = example("result")["detections"][0]
+
+
+@given(labels=st.lists(st.text(max_size=40), max_size=120), limit=st.integers(min_value=800))
+def test_a_result_is_shortened_to_what_fits(labels: list[str], limit: int) -> None:
+    """Of a result that is too long the first detections stay, as many as fit, with a count."""
+    whole = {**example("result"), "detections": [{**DETECTION, "label": one} for one in labels]}
+    short = messages.shorten(whole, limit)
+    check("result", short)
+    if len(documents.encode(whole)) <= limit:
+        assert short is whole
+        return
+    kept = len(short["detections"])
+    assert short["detections"] == whole["detections"][:kept]
+    assert short["truncated"] == len(labels) - kept
+    assert len(documents.encode(short)) <= limit
+    one_more = {**short, "detections": whole["detections"][: kept + 1]}
+    assert len(documents.encode(one_more)) >= limit
+
+
+def test_without_a_limit_nothing_is_left_out() -> None:
+    """Where the nucleus takes any message, and where there is nothing to leave out, all stays."""
+    whole = {**example("result"), "detections": [DETECTION] * 500}
+    assert messages.shorten(whole, None) is whole
+    rejection = example("rejection")
+    assert messages.shorten(rejection, 10) is rejection
 
 
 def test_rejections_obey_the_schema() -> None:

@@ -33,6 +33,7 @@ class MemoryLink:
         self.cloud_error: nucleus.NucleusError | None = None
         self.cloud_attempts = 0
         self.running = False
+        self.message_limit: int | None = None
         self.changed: Callable[[], None] = lambda: None
         self.published = threading.Condition()
 
@@ -149,6 +150,33 @@ def test_answers_in_order(bench: Bench, pictures: Path, tmp_path: Path) -> None:
     assert annotated.read_bytes()[:2] == b"\xff\xd8"
     assert [topic for topic, _ in bench.link.cloud] == ["verge/press-01/detections"] * 2
     assert bench.link.running
+
+
+def test_a_result_beyond_the_limit_of_the_nucleus_is_shortened(
+    bench: Bench, pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The message says how much it lacks and the log names it; what is stored is whole."""
+    bench.link.configuration = {**bench.link.configuration, "scoreThreshold": "0.05"}
+    bench.link.changed()
+    bench.link.message_limit = 1200
+    bench.send("1", pictures / "coffee.png")
+    _, told = bench.link.wait(1)[0]
+    stored = bench.stored("1")
+    kept = len(told["detections"])
+    assert 0 < kept < len(stored["detections"])
+    assert told == {
+        **stored,
+        "detections": stored["detections"][:kept],
+        "truncated": len(stored["detections"]) - kept,
+    }
+    scores = [item["score"] for item in stored["detections"]]
+    assert scores == sorted(scores, reverse=True), "the best ones stay"
+    assert f"Result shortened id=1 detections={len(scores)} left_out={told['truncated']}" in (
+        caplog.text
+    )
+    bench.send("1", pictures / "coffee.png")
+    assert bench.link.wait(2)[1][1] == told
+    assert [document for _, document in bench.link.cloud][:1] == [told]
 
 
 def test_an_id_is_analysed_once(bench: Bench, pictures: Path, tmp_path: Path) -> None:

@@ -89,6 +89,33 @@ def test_documents_travel_as_the_nucleus_can_deliver_them(
     assert ("binaryMessage" if kinds.get(timeout=10) else "jsonMessage") == kind
 
 
+@pytest.mark.parametrize("to_the_cloud", [False, True], ids=["local", "IoT Core"])
+def test_a_document_that_lite_cannot_take_is_refused_here(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, to_the_cloud: bool
+) -> None:
+    """It is not sent, because Lite would end the connection; the next one goes through."""
+    monkeypatch.delenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH", raising=False)
+    limit = bench.link.message_limit
+    publish = bench.link.publish_to_iot_core if to_the_cloud else bench.link.publish
+    with pytest.raises(edge.NucleusError, match=f"has {limit + 1} bytes, .* takes {limit}"):
+        publish("press/files", {"text": "x" * (limit + 1 - len('{"text":""}'))})
+    received: queue.Queue[Any] = queue.Queue()
+    bench.link.subscribe("press/files", received.put)
+    bench.link.publish("press/files", {"text": "x" * (limit - len('{"text":""}'))})
+    assert len(received.get(timeout=10)["text"]) == limit - len('{"text":""}')
+    assert bench.lost.empty()
+
+
+def test_other_nuclei_have_no_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Lite's limit is kept."""
+    monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH", "somewhere")
+    assert bench.link.message_limit is None
+    received: queue.Queue[Any] = queue.Queue()
+    bench.link.subscribe("press/files", received.put)
+    bench.link.publish("press/files", {"text": "x" * 20_000})
+    assert len(received.get(timeout=10)["text"]) == 20_000
+
+
 def test_a_closed_subscription_is_silent_and_no_loss(bench: Bench) -> None:
     """Ending a subscription oneself is not taken for a lost connection."""
     first: queue.Queue[Any] = queue.Queue()

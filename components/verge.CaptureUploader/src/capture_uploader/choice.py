@@ -33,6 +33,11 @@ class Result:
     """The best one; 0 without detections."""
     document: Mapping[str, Any]
 
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the message has less than the detector has stored."""
+        return "truncated" in self.document
+
 
 def read_result(document: Any) -> Result | None:
     """Read a result; None for anything else, a rejection for instance."""

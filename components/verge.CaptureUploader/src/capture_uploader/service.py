@@ -138,6 +138,9 @@ class Service:
         result = choice.read_result(document)
         if result is None:
             return
+        if result.is_truncated:
+            stored = self._settings.results_directory / f"{result.id}.json"
+            result = choice.read_result(_read(str(stored))) or result
         try:
             if self._spool.knows(result.id):
                 return

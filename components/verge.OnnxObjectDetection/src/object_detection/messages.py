@@ -7,9 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from edge_ipc import documents
+
 from object_detection.errors import DetectionError, PictureError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from object_detection.card import Card
     from object_detection.detector import Analysis
 
@@ -98,6 +102,25 @@ def make_rejection(event: FileEvent, device: str, error: PictureError) -> dict[s
         "reason": error.reason,
         "time": _now(),
     }
+
+
+def shorten(document: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
+    """Return a result with so many of its detections, the best, as make at most `limit` bytes.
+
+    `truncated` tells how many were left out. What needs no shortening is returned itself.
+    """
+    found = document.get("detections")
+    if limit is None or not found or len(documents.encode(document)) <= limit:
+        return document
+    bare = {**document, "detections": [], "truncated": len(found)}
+    room = limit - len(documents.encode(bare))
+    kept = 0
+    for detection in found:
+        room -= len(documents.encode(detection)) + len(",")
+        if room < 0:
+            break
+        kept += 1
+    return {**bare, "detections": found[:kept], "truncated": len(found) - kept}
 
 
 def _now() -> str:

@@ -194,12 +194,24 @@ class Service:
     def _publish(self, document: Mapping[str, Any]) -> None:
         is_result = document.get("schema") == messages.RESULT
         topic = self._settings.result_topic if is_result else self._settings.rejection_topic
+        document = self._shortened(document)
         try:
             self._link.publish(topic, document)
         except ipc.NucleusError as error:
             _log.warning("Answer not published id=%s reason=%s", document.get("id"), error)
         if is_result and self._settings.publish_to_iot_core:
             self._cloud.publish(self._settings.iot_core_topic, document)
+
+    def _shortened(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what the nucleus takes of a document; the stored one is always whole."""
+        limit = self._link.message_limit
+        short = messages.shorten(document, limit)
+        if short is not document:
+            _log.warning(
+                "Result shortened id=%s detections=%d left_out=%d limit_bytes=%s",
+                *(short["id"], len(document["detections"]), short["truncated"], limit),
+            )
+        return short
 
     def _watch_configuration(self) -> None:
         try:
