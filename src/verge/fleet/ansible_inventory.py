@@ -13,8 +13,13 @@ from typing import Any
 from verge.fleet.errors import FleetError
 from verge.fleet.project import Project
 
-TEMPLATED = ("device_architecture", "device_python", "deployment_components")
-"""The variables that decide what is built and released; templates in these are worked out."""
+TEMPLATED = (
+    "device_architecture",
+    "device_python",
+    "deployment_components",
+    "greengrass_nucleus",
+)
+"""The variables that the tooling itself acts on; templates in these are worked out."""
 
 _LOCAL = "local"
 _UNSAFE = "__ansible_unsafe"

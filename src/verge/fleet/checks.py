@@ -49,7 +49,7 @@ def static_checks(where: project.Project) -> list[Check]:
     return [
         Check("ruff", (python, "-m", "ruff", "check", ".")),
         Check("ruff format", (python, "-m", "ruff", "format", "--check", ".")),
-        Check("mypy", (python, "-m", "mypy", "src", "tests", "tasks.py")),
+        Check("mypy", (python, "-m", "mypy", "src", "tests", "tasks.py", "molecule")),
         *(
             Check(f"mypy {Path(source).parent.name}", (python, "-m", "mypy", source))
             for source in component_sources

@@ -1,4 +1,4 @@
-"""Reach devices over SSH: run a script, drop a picture, read results, components and logs."""
+"""Reach devices over SSH: run a command or a script, drop a picture, read results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ssh_command(where: project.Project, device: inventory.Device) -> list[str]:
     Raises DeviceError for a simulated device that does not exist yet.
     """
     command = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
-    config = where.state_dir / "ssh" / "config"
+    config = where.ssh_dir / "config"
     if config.is_file() and f"Host {device.name}\n" in config.read_text(encoding="utf-8"):
         return [*command, "-F", str(config), device.name]
     if "ansible_host" not in device.variables:
@@ -180,22 +180,6 @@ def read_results(
         )
     documents: list[dict[str, Any]] = json.loads(done.stdout)
     return documents
-
-
-def nucleus_json(
-    where: project.Project, device: inventory.Device, arguments: Sequence[str]
-) -> dict[str, Any]:
-    """Run `verge-nucleus … --json` on the device and return its document."""
-    command = ["sudo", "-n", "verge-nucleus", *arguments, "--json"]
-    done = run_remote(where, device, command)
-    try:
-        document: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        said = done.stderr.decode(errors="replace").strip() or "no answer"
-        raise DeviceError(
-            device.name, f"the nucleus does not answer: {said}", "./inv provision installs it"
-        ) from None
-    return document
 
 
 def for_each(

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from verge.fleet.bundle import Bundle
 
 DESIRED = "deployment_components"
-_FORMAT = 1
+EMBEDDED = "embedded"
+"""The nucleus of devices of which nothing else is said."""
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Device:
     def platform(self) -> str:
         """The key of its wheelhouse, such as `cp311-x86_64`."""
         return platforms.key_of(self.python, self.architecture)
+
+    @property
+    def nucleus(self) -> str:
+        """Which nucleus runs on it, as `greengrass_nucleus` says."""
+        return str(self.variables.get("greengrass_nucleus") or EMBEDDED)
 
     def _needed(self, variable: str) -> Any:
         if self.variables.get(variable) in (None, ""):

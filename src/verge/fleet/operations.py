@@ -15,16 +15,18 @@ from verge.fleet import (
     environments,
     errors,
     inventory,
+    nuclei,
     output,
     playbook,
     project,
     up,
 )
 
+OFFLINE = "deploy_offline"
+"""The playbook that pushes components to devices over SSH."""
+
 LOG_LINES = 20
 """Last lines of a failed component that `inv status` shows."""
-
-FAILED_STATES = frozenset({"ERRORED", "BROKEN"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class DeviceStatus:
 
     device: str
     components: list[dict[str, Any]] = field(default_factory=list)
-    """`name`, `version`, `state`, `is_root`, `status_reason` of each component."""
+    """`name`, `version`, `state` and `status_reason` of each component, and what else is told."""
     logs: dict[str, list[str]] = field(default_factory=dict)
     """The last lines of each component that failed."""
     error: str = ""
@@ -51,7 +53,7 @@ class DeviceStatus:
     def healthy(self) -> bool:
         """Whether the device answers and nothing on it failed."""
         return not self.error and not any(
-            component["state"] in FAILED_STATES for component in self.components
+            component["state"] in nuclei.FAILED_STATES for component in self.components
         )
 
 
@@ -104,7 +106,10 @@ def run_on_fleet(
     With an `environment` its cloud is reached first; without one the devices have none.
     """
     fleet = inventory.load_inventory(where, inventory_path)
-    chosen = [device.name for device in select_devices(fleet, target)]
+    selected = select_devices(fleet, target)
+    chosen = [device.name for device in selected]
+    if playbook_name == OFFLINE:
+        nuclei.require_bundles(where, selected)
     if prepare:
         up.prepare_release(where, fleet, reporter)
     if environment is not None:
@@ -158,11 +163,11 @@ def read_status(
     fleet = inventory.load_inventory(where, inventory_path)
 
     def read(target: inventory.Device) -> DeviceStatus:
-        listed = devices.nucleus_json(where, target, ["list"])["components"]
+        listed = nuclei.of(where, target).list_components()
         logs = {
-            component["name"]: _last_lines(where, target, component["name"])
+            component["name"]: nuclei.read_log(where, target, component["name"], LOG_LINES)
             for component in listed
-            if component["state"] in FAILED_STATES
+            if component["state"] in nuclei.FAILED_STATES
         }
         return DeviceStatus(target.name, components=listed, logs=logs)
 
@@ -172,11 +177,6 @@ def read_status(
         else answer
         for target, answer in devices.for_each(_some_devices(fleet, device), read)
     ]
-
-
-def _last_lines(where: project.Project, device: inventory.Device, component: str) -> list[str]:
-    command = ["sudo", "-n", "verge-nucleus", "logs", component, "--lines", str(LOG_LINES)]
-    return devices.run_remote(where, device, command).stdout.decode(errors="replace").splitlines()
 
 
 def show_log(
@@ -189,8 +189,7 @@ def show_log(
 ) -> None:
     """Print the last lines of a log, and new ones as they come if asked."""
     target = find_device(inventory.load_inventory(where, inventory_path), device)
-    command = ["sudo", "-n", "verge-nucleus", "logs", component, "--lines", str(lines)]
-    command += ["--follow"] * follow
+    command = nuclei.of(where, target).log_command(component, lines, follow=follow)
     done = subprocess.run([*devices.ssh_command(where, target), shlex.join(command)], check=False)
     if done.returncode:
         raise devices.DeviceError(

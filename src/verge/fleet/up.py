@@ -24,6 +24,7 @@ from verge.fleet import (
     files,
     inventory,
     network,
+    nuclei,
     output,
     playbook,
     project,
@@ -94,6 +95,8 @@ def bring_up(
     inventory_path = where.inventory(environment.name)
     fleet = inventory.load_inventory(where, inventory_path)
     result = UpResult()
+    if offline:
+        nuclei.require_bundles(where, fleet.devices.values())
     result.changes += controller.ensure_controller(where, inventory_path, reporter)
     if offline:
         result.changes += prepare_release(where, fleet, reporter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from verge.fleet import devices, errors, inventory, project
+from verge.fleet import devices, errors, inventory, nuclei, project
 
 AT_WORK = frozenset({"RUNNING", "FINISHED"})
 SECONDS = 120.0
@@ -28,10 +28,8 @@ def verify_devices(
 
     def verify(device: inventory.Device) -> None:
         deadline = time.monotonic() + seconds
-        while lacking := find_lacking(
-            devices.nucleus_json(where, device, ["list"])["components"],
-            wanted.get(device.name, {}),
-        ):
+        nucleus = nuclei.of(where, device)
+        while lacking := find_lacking(nucleus.list_components(), wanted.get(device.name, {})):
             if time.monotonic() > deadline:
                 raise devices.DeviceError(
                     device.name,

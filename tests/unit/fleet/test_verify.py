@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from verge.fleet import devices, inventory, project, verify
+from verge.fleet import devices, inventory, nuclei, project, verify
 
 WANTED = {"app": "1.0.0", "library": "2.0.0"}
 
 
 def listing(*states: tuple[str, str, str]) -> list[dict[str, str]]:
-    """Return what `verge-nucleus list --json` says."""
+    """Return what a nucleus says."""
     return [{"name": name, "version": version, "state": state} for name, version, state in states]
 
 
@@ -40,7 +40,7 @@ def test_a_device_is_waited_for_and_then_named(
     good = listing(("app", "1.0.0", "RUNNING"), ("library", "2.0.0", "FINISHED"))
     answers = [listing(("app", "1.0.0", "STARTING")), good]
     monkeypatch.setattr(
-        devices, "nucleus_json", lambda *_: {"components": answers.pop(0) if answers else []}
+        nuclei.Embedded, "list_components", lambda _: answers.pop(0) if answers else []
     )
     fleet = [inventory.Device("press-01", (), {}, {}, tmp_path)]
     waits: list[float] = []
