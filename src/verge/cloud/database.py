@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -97,6 +98,22 @@ class Database:
         """Return all rows of a query."""
         with self._lock:
             return self._connection.execute(query, values).fetchall()
+
+    def listed(
+        self, query: str, columns: Sequence[str], values: Sequence[Any] = ()
+    ) -> list[dict[str, Any]]:
+        """Return columns of all rows of a query, which must be no blobs, as one JSON document.
+
+        Between two rows of `all` other threads may run, and with many of them a hundred rows take
+        a hundred turns; this takes one.
+        """
+        members = ", ".join(f"'{column}', {column}" for column in columns)
+        row = self.one(
+            f"SELECT json_group_array(json_object({members})) FROM ({query})",  # noqa: S608 - names are written in the code
+            values,
+        )
+        found: list[dict[str, Any]] = [] if row is None else json.loads(row[0])
+        return found
 
     def one(self, query: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""

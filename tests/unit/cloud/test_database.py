@@ -52,3 +52,17 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"garbage" * 1000)
     with pytest.raises(errors.StateError, match=r"cannot open .*db"):
         opened(tmp_path / "db")
+
+
+def test_rows_as_one_document(tmp_path: Path) -> None:
+    """`listed` keeps order, texts, empty values and times to the microsecond."""
+    made = database.Database(tmp_path / "cloud.db", ["CREATE TABLE IF NOT EXISTS t (a, b, c)"])
+    rows = [("é\"'\n", 1_700_000_000.123457, 2**60), ("", None, -1), ("z", 0.0, 0)]
+    made.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
+    found = made.listed("SELECT * FROM t ORDER BY a DESC LIMIT ?", ["c", "a", "b"], [2])
+    assert [each["a"] for each in found] == ["é\"'\n", "z"]
+    assert found[0]["c"] == 2**60
+    assert found[0]["b"] == pytest.approx(1_700_000_000.123457, abs=1e-5)
+    assert list(found[1].values()) == [0, "z", 0.0]
+    assert made.listed("SELECT * FROM t WHERE a = ?", ["a"], ["none"]) == []
+    made.close()

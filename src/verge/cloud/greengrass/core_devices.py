@@ -114,13 +114,14 @@ class Registry:
             if name in params:
                 conditions.append(f"{name} = ?")
                 values.append(params[name])
-        rows = self._database.all(
+        listed = {name: column for name, column in _COLUMNS.items() if name != "coreVersion"}
+        rows = self._database.listed(
             f"SELECT * FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608 - written here
             " ORDER BY thing LIMIT ?",
+            list(listed.values()),
             [*values, page.fetch],
         )
         shown, token = page.cut(rows, lambda row: str(row["thing"]))
-        listed = {name: column for name, column in _COLUMNS.items() if name != "coreVersion"}
         devices = [{name: row[column] for name, column in listed.items()} for row in shown]
         return {"coreDevices": devices, "nextToken": token}
 
