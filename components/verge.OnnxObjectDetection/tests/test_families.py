@@ -304,7 +304,6 @@ def zeros(**shapes: tuple[int, ...]) -> Outputs:
             zeros(o=(1, 84, 8)), "ultralytics_v5, yolox, yolox_decoded", id="rows with objectness"
         ),
         pytest.param(zeros(logits=(1, 9, 4), pred_boxes=(1, 9, 4)), "detr", id="queries"),
-        pytest.param(zeros(o=(7,)), ", ".join(families.FAMILIES), id="nothing fits"),
     ],
 )
 def test_lists_the_choices(outputs: Outputs, choices: str) -> None:
@@ -312,6 +311,12 @@ def test_lists_the_choices(outputs: Outputs, choices: str) -> None:
     with pytest.raises(ModelError) as caught:
         families.choose_family(None, (), outputs, NETWORK)
     assert str(caught.value).endswith(f"set output/family to one of: {choices}")
+
+
+def test_says_that_the_labels_may_be_wrong() -> None:
+    """Where nothing fits, the number of labels is the first suspect."""
+    with pytest.raises(ModelError, match=r"fits o \[1, 84, 21\] with nc = 3 labels; correct"):
+        families.choose_family(None, (), zeros(o=(1, 84, 21)), NETWORK)
 
 
 @pytest.mark.parametrize(

@@ -143,11 +143,14 @@ def test_classes_do_not_suppress_one_another() -> None:
 
 
 def test_odd_numbers_do_not_get_through() -> None:
-    """Boxes that are not numbers, and classes without a label, are left out."""
+    """Boxes that are not numbers or endless, and classes without a label, are left out."""
     candidates = base.Candidates(
-        np.array([[0, 0, np.nan, 5], [0, 0, np.inf, 5], [1, 1, 5, 5], [1, 1, 5, 5]], np.float32),
-        np.array([0.9, 0.9, np.nan, 0.9], np.float32),
-        np.array([0, 0, 0, 7]),
+        np.array(
+            [[0, 0, np.nan, 5], [0, 0, np.inf, 5], [0, 0, 3e38, 5], [1, 1, 5, 5], [1, 1, 5, 5]],
+            np.float32,
+        ),
+        np.array([0.9, 0.9, 0.9, np.nan, 0.9], np.float32),
+        np.array([0, 0, 0, 0, 7]),
     )
     geometry = preprocess.Geometry(10, 10, 1.0, 1.0, 0, 0)
     assert not postprocess.select_detections(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_CANDIDATES = 3000
 """Suppression compares every pair, so a hostile model must not offer it a million."""
+_FARTHEST = 1e6
+"""Pixels from the corner of the input; what lies beyond, or is no number, is no box."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ def select_detections(
     if classes:
         wanted = [number for number, label in enumerate(labels) if label in classes]
         known &= np.isin(candidates.classes, wanted)
-    finite = np.isfinite(candidates.boxes).all(axis=1)
-    indices = np.flatnonzero((candidates.scores >= thresholds.score) & known & finite)
+    usable = (np.abs(candidates.boxes) < _FARTHEST).all(axis=1)
+    indices = np.flatnonzero((candidates.scores >= thresholds.score) & known & usable)
     order = indices[np.argsort(-candidates.scores[indices], kind="stable")][:_MOST_CANDIDATES]
     mapped = geometry.to_picture(candidates.boxes[order])
     # What lies in the padding beside the picture is no object in it.

@@ -49,10 +49,14 @@ def choose_family(
         if len(certain) == 1:
             return certain[0], FAMILIES[certain[0]]
         fitting = [key for key, family in FAMILIES.items() if family.fits(outputs, network)]
-        choices = ", ".join(certain or fitting or FAMILIES)
+        if not fitting:
+            raise ModelError(
+                f"no output family fits {found} with nc = {network.classes} labels; "
+                f"correct the labels of the card, or export one of: {', '.join(FAMILIES)}"
+            )
         raise ModelError(
             f"the card names no output family and the shape cannot tell ({found}); "
-            f"set output/family to one of: {choices}"
+            f"set output/family to one of: {', '.join(certain or fitting)}"
         )
     family = FAMILIES.get(name)
     if family is None:
