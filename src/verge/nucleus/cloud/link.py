@@ -124,6 +124,10 @@ class Link:
             except Exception as error:  # noqa: BLE001 - a defect must not end the link for good
                 log.defect("Link ended by a defect of the nucleus", error)
                 reason = f"internal error: {error!r}"
+            if (task := asyncio.current_task()) and task.cancelling():
+                # What fails while all of it is cancelled takes the cancellation's place.
+                self._hub.link_changed(connected=False)
+                raise asyncio.CancelledError
             if self._down(reason) and loop.time() - began > STABLE:
                 self._waits.reset()
             await asyncio.sleep(self._waits.wait())
@@ -162,6 +166,10 @@ class Link:
             log.debug("Work over the link ended", reason=error)
         except errors.CloudError as error:
             log.warning("Work over the link ended; check the IoT policy", reason=error)
+        except ExceptionGroup as group:  # of work that has parts itself
+            if group.split(errors.CloudError)[1] is not None:
+                raise
+            log.debug("Work over the link ended", reason=group)
 
     def _up(self) -> None:
         self.state.connected_since = self._clock()
