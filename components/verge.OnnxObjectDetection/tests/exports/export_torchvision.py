@@ -66,7 +66,7 @@ EXPORTS: dict[str, Any] = {
 def main(folder: str) -> None:
     for name, (make, names) in EXPORTS.items():
         torch.onnx.export(
-            weights.draw(make(), several=False),
+            weights.draw(make(), list),
             ([torch.rand(3, weights.HEIGHT, weights.WIDTH)],),
             str(Path(folder, f"{name}.onnx")),
             input_names=["image"],

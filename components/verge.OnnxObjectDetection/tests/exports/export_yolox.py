@@ -16,7 +16,8 @@ def make() -> nn.Module:
     width, channels = 0.125, [256, 512, 1024]
     neck = models.YoloPafpn(0.33, width, in_channels=channels, depthwise=True)
     head = models.YoloxHead(CLASSES, width, in_channels=channels, depthwise=True)
-    return weights.draw(models.YoloxModule(neck, head), white=255)
+    network = models.YoloxModule(neck, head)
+    return weights.draw(network, lambda pictures: 255 * pictures.flip(1), weights.TOP_LEFT)
 
 
 def main(folder: str) -> None:

@@ -1,5 +1,6 @@
 """Weights for networks that nobody trained: drawn at random, so that scores and boxes spread."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,20 @@ from torch.nn import functional
 SEED = 5
 HEIGHT, WIDTH = 96, 160
 """Of all exported inputs, unequal so that none is taken for the other."""
+CENTRED, TOP_LEFT = 2, WIDTH
+"""Which part of the grey lies before a picture: a half of it, or less than a pixel."""
 PICTURES = Path(__file__).parents[4] / "pictures"
 
 
-def draw(network: Any, several: bool = True, white: float = 1) -> Any:
+def draw(
+    network: Any,
+    prepare: Callable[[torch.Tensor], Any] = lambda pictures: pictures,
+    part: int = CENTRED,
+) -> Any:
     """Draw every weight anew and let normalisation learn from a few pictures.
 
-    `several` pictures come as one tensor, else as a list.
+    `prepare` makes what the network takes from pictures in RGB, from 0 to 1; `part` of the grey
+    beside a letterboxed picture lies before it.
     """
     torch.manual_seed(SEED)
     for module in network.modules():
@@ -31,19 +39,18 @@ def draw(network: Any, several: bool = True, white: float = 1) -> Any:
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0
             norm.train()
-    pictures = read_pictures() * white
     with torch.no_grad():
-        network(pictures if several else list(pictures))
+        network(prepare(read_pictures(part)))
     return network.eval()
 
 
-def read_pictures() -> torch.Tensor:
+def read_pictures(part: int) -> torch.Tensor:
     """Return real pictures from 0 to 1 as the detector prepares them: stretched, letterboxed."""
     found = []
     for name in ("chelsea.png", "astronaut.png"):
         with Image.open(PICTURES / name) as opened:
             pixels = torch.from_numpy(np.array(opened.convert("RGB"), np.float32) / 255)
-        found += [resize(pixels, HEIGHT, WIDTH), letterbox(pixels)]
+        found += [resize(pixels, HEIGHT, WIDTH), letterbox(pixels, part)]
     return torch.cat(found)
 
 
@@ -52,9 +59,9 @@ def resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return functional.interpolate(picture, (height, width), mode="bilinear")
 
 
-def letterbox(pixels: torch.Tensor) -> torch.Tensor:
+def letterbox(pixels: torch.Tensor, part: int) -> torch.Tensor:
     ratio = min(HEIGHT / pixels.shape[0], WIDTH / pixels.shape[1])
     height, width = round(pixels.shape[0] * ratio), round(pixels.shape[1] * ratio)
-    left, top = (WIDTH - width) // 2, (HEIGHT - height) // 2
+    left, top = (WIDTH - width) // part, (HEIGHT - height) // part
     beside = (left, WIDTH - width - left, top, HEIGHT - height - top)
     return functional.pad(resize(pixels, height, width), beside, value=114 / 255)
