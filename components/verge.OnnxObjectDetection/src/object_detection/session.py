@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ def load_session(card: Card, running: Running | None = None) -> Session:
     crowded = None
     if threads > 1 and session.get_providers() == [CPU] and len(data) <= MOST_TWICE:
         # Threads that share one picture wait for one another after every layer.
-        share = threads // min(threads, MOST_LOOKERS)
+        share = math.ceil(threads / MOST_LOOKERS)  # No core is to stay idle.
         crowded = _create(card.model, data, _options(share), [CPU])
     try:
         card = _settle_input(card, session)
