@@ -167,6 +167,10 @@ def is_stopped(pid: int) -> bool:
 async def test_lost_events_and_a_lost_directory_lose_no_file() -> None:
     """After an overflow of the kernel's queue, and when the directory comes back, all is found."""
     async with lines.running_line(annotate="false") as line:
+        # Before it watches it would find all files by looking, and lose no event.
+        await line.nucleus.until(
+            lambda: "Ready open=" in line.log(lines.MONITOR), "the monitor watches"
+        )
         monitor = line.process(lines.MONITOR)
         assert monitor
         os.kill(monitor, signal.SIGSTOP)
