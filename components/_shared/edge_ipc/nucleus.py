@@ -140,11 +140,22 @@ class Nucleus:
         Raises NucleusError, for a document beyond the limit without sending it.
         """
         operation = f"publish to the topic {topic}"
-        self._check_size(operation, documents.encode(document))
         future = self._client.publish_to_topic_async(
-            topic=topic, publish_message=_message_of(document)
+            topic=topic, publish_message=self._message_of(operation, document)
         )
         _wait(operation, future)
+
+    def _message_of(self, operation: str, document: Mapping[str, Any]) -> model.PublishMessage:
+        """Return a JSON message, or on Lite a binary one that holds the same as text.
+
+        Lite takes a JSON message of some thirty values or more and then ends, without a word, every
+        subscription that it is due to.
+        """
+        if not _is_lite():
+            return model.PublishMessage(json_message=model.JsonMessage(message=dict(document)))
+        text = documents.encode(document)
+        self._check_size(operation, text)
+        return model.PublishMessage(binary_message=model.BinaryMessage(message=text))
 
     def _check_size(self, operation: str, text: bytes) -> None:
         limit = self.message_limit
@@ -222,18 +233,6 @@ def _wait(operation: str, future: Future[Any]) -> Any:
 def _describe(error: BaseException) -> str:
     message = getattr(error, "message", None) or str(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
-
-
-def _message_of(document: Mapping[str, Any]) -> model.PublishMessage:
-    """Return a JSON message, or on Lite a binary one that holds the same as text.
-
-    Lite takes a JSON message of some thirty values or more and then ends, without a word, every
-    subscription that it is due to.
-    """
-    if not _is_lite():
-        return model.PublishMessage(json_message=model.JsonMessage(message=dict(document)))
-    text = documents.encode(document)
-    return model.PublishMessage(binary_message=model.BinaryMessage(message=text))
 
 
 def _is_lite() -> bool:

@@ -94,5 +94,7 @@ class Turns:
     def _flush(self) -> None:
         self._flush_due = False
         unsent, self._unsent = self._unsent, []
-        for member in unsent:
+        # Who asked is answered last: woken first, it would take the processor from those who wait
+        # for what it has sent.
+        for member in reversed(unsent):
             member.flush()
