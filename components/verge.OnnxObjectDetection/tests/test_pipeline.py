@@ -38,7 +38,13 @@ class Bench:
         self.answered = threading.Condition()
         self.prepared = threading.Semaphore(0)
         self.special: dict[str, Callable[[], Any]] = {}
-        self.pipeline = pipeline.Pipeline(self.network, self._prepare, self._answer)  # type: ignore[arg-type]
+        self.expected = threading.Semaphore(0)
+        self.pipeline = pipeline.Pipeline(
+            self.network,  # type: ignore[arg-type]
+            self._prepare,
+            lambda _event: self.expected.release(),
+            self._answer,
+        )
 
     def _prepare(self, event: FileEvent) -> Any:
         try:
@@ -103,6 +109,16 @@ def test_answers_come_in_order(bench: Bench) -> None:
     outcomes = dict(bench.answers)
     assert outcomes["stored"] == pipeline.Stored({"id": "stored"})
     assert [outcomes[name].code for name in ("rejected", "failed")] == ["truncated", "failed"]
+
+
+def test_the_answer_is_expected_while_the_network_looks(bench: Bench) -> None:
+    """What can be made ready for an answer is, before the network is done."""
+    bench.network.go.clear()
+    bench.put("picture")
+    assert bench.expected.acquire(timeout=10)
+    assert bench.answers == []
+    bench.network.go.set()
+    assert bench.ids() == ["picture"]
 
 
 def test_a_backlog_is_looked_at_together(bench: Bench) -> None:

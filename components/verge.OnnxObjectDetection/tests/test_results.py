@@ -37,6 +37,19 @@ def test_a_damaged_document_is_none(tmp_path: Path, content: bytes) -> None:
     assert store.find("a") == {"id": "a"}
 
 
+def test_an_expected_document_is_no_document_yet(tmp_path: Path) -> None:
+    """Only saving makes a document of what was expected, also when it was expected twice."""
+    store = results.ResultStore(tmp_path, 3)
+    store.expect("a")
+    store.expect("a")
+    store.expect("gone")
+    assert store.find("a") is None
+    store.save("a", {"id": "a"})
+    again = results.ResultStore(tmp_path, 3)
+    assert again.find("a") == {"id": "a"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_removes_the_oldest(tmp_path: Path) -> None:
     """Beyond the limit the oldest documents go, with their pictures."""
     store = results.ResultStore(tmp_path, 3)

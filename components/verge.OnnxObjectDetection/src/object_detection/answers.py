@@ -78,6 +78,12 @@ class Answers:
 
     def complete(self, given: Given) -> None:
         """Do what is left to do once an answer was given."""
+        if given.analysis is not None:
+            _log.info(
+                "Picture analysed id=%s path=%r detections=%d total_ms=%.1f",
+                *(given.event.id, given.event.path, len(given.analysis.detections)),
+                given.document["timings_ms"]["total"],
+            )
         if given.kept:
             self._sync(given.event)
         if messages.is_result(given.document) and self._settings.publish_to_iot_core:
@@ -122,10 +128,6 @@ class Answers:
         document = messages.make_result(event, self._device, card, analysis, annotated)
         total = (time.perf_counter() - began) * 1000
         document["timings_ms"]["total"] = round(total, 3)
-        _log.info(
-            "Picture analysed id=%s path=%r detections=%d total_ms=%.1f",
-            *(event.id, event.path, len(analysis.detections), total),
-        )
         return document
 
     def _keep(self, event: messages.FileEvent, document: Mapping[str, Any]) -> bool:

@@ -56,11 +56,16 @@ class Pipeline:
         self,
         detector: Detector,
         prepare: Callable[[FileEvent], Stored | Prepared],
+        expect: Callable[[FileEvent], None],
         answer: Callable[[FileEvent, Outcome], None],
     ) -> None:
-        """`prepare` is called by several threads at once, `answer` in order by one."""
+        """`prepare` is called by several threads at once, `answer` in order by one.
+
+        That one calls `expect` while the network looks, so that there is less to do afterwards.
+        """
         self._detector = detector
         self._prepare = prepare
+        self._expect = expect
         self._answer = answer
         # A decoded picture is large, so only so many are in hand; the others wait as events.
         self._limit = DECODERS + detector.lookers * detector.batch + 1
@@ -167,6 +172,8 @@ class Pipeline:
     def _finish(self) -> None:
         while (seen := self._seen.get()) is not None:
             if isinstance(seen, _Turn):
+                for event, _ in seen.pictures:
+                    self._expect(event)
                 outcomes = seen.outcomes.result()
                 for (event, _), outcome in zip(seen.pictures, outcomes, strict=True):
                     self._answer_safely(event, outcome)

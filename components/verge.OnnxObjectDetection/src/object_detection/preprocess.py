@@ -102,7 +102,8 @@ def _normalise(
     std = np.array(spec.std, dtype=np.float32)
     factor = 1 / (np.float32(spec.divide) * std)
     shift = np.array(spec.mean, dtype=np.float32) / std
-    tensor = np.ascontiguousarray(values, dtype=np.float32)
+    # Moving single bytes about and widening them afterwards is quicker than both at once.
+    tensor = np.ascontiguousarray(values).astype(np.float32)
     tensor *= factor.reshape(channels)
     if shift.any():
         tensor -= shift.reshape(channels)

@@ -6,6 +6,7 @@ sender delivers it again. This thread hands them to the pipeline.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -109,6 +110,10 @@ class Service:
         expected = decode.Expected(event.size, event.modified)
         return self._detector.prepare(event.path, self._settings.max_pixels, expected)
 
+    def _expect(self, event: messages.FileEvent) -> None:
+        with contextlib.suppress(OSError):  # Storing the answer will say what is wrong.
+            self._store.expect(event.id)
+
     def _answer(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> None:
         try:
             given = self._answers.give(event, outcome, self._begun[event.id])
@@ -190,7 +195,7 @@ class Service:
         )
 
     def _open_pipeline(self) -> pipeline.Pipeline:
-        return pipeline.Pipeline(self._detector, self._prepare, self._answer)
+        return pipeline.Pipeline(self._detector, self._prepare, self._expect, self._answer)
 
     def _open_store(self, wanted: settings.Settings) -> results.ResultStore:
         return results.ResultStore(wanted.output_directory, wanted.keep_results)
