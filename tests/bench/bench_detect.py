@@ -34,7 +34,6 @@ DRIVER = Path(__file__).with_name("detect_driver.py")
 LARGE = (4000, 3000)
 """12 megapixels."""
 ROUNDS = 3
-RESULTS = "verge/detections"
 
 
 @dataclass(frozen=True)
@@ -42,18 +41,20 @@ class Place:
     """Where the line runs, and how to run the driver there."""
 
     command: Sequence[str]
-    """Starts a Python that reads its program from standard input."""
+    """Starts the Python of the nucleus, which is to read its program from standard input."""
     runtime: Sequence[str]
     """The same with the detector's sources and libraries."""
-    subscriber: Sequence[str]
+    root: str
+    """Of the nucleus."""
     inbox: str
     card: str
     folder: str
     """Where pictures to feed lie."""
 
-    def drive(self, *arguments: str) -> Any:
-        """Run the driver against the line."""
-        return _run([*self.command, "-", *arguments, "--", *self.subscriber])
+    def drive(self, source: str, count: int, *more: str) -> Any:
+        """Feed the line with a picture, so many times."""
+        arguments = ["--root", self.root, "--inbox", self.inbox, "--source", source]
+        return _run([*self.command, "-", "line", *arguments, "--count", str(count), *more])
 
     def bare(self, source: str, count: int) -> list[float]:
         """Return the seconds of the bare loop for each picture."""
@@ -87,11 +88,10 @@ async def on_this_machine() -> AsyncIterator[Place]:
         make_pictures(Path(folder))
         async with lines.running_line(annotate="false", keepResults="100000") as line:
             source = lines.COMPONENTS / lines.DETECTOR / "src"
-            cli = [sys.executable, "-m", "verge.nucleus", "--root", str(line.nucleus.root)]
             yield Place(
                 command=[sys.executable],
                 runtime=["env", f"PYTHONPATH={source}", sys.executable],
-                subscriber=[*cli, "pubsub", "sub", "--topic", RESULTS],
+                root=str(line.nucleus.root),
                 inbox=str(line.pictures),
                 card=str(line.nucleus.root / "work" / lines.MODEL / "current" / "model.yaml"),
                 folder=folder,
@@ -113,13 +113,14 @@ def _prepare_device(ssh: Sequence[str]) -> Place:
     """Find the detector on a device and bring pictures there."""
     root = "/greengrass/v2"
     find = f"ls -d {root}/packages/artifacts-unarchived/{lines.DETECTOR}/*/{lines.DETECTOR}/src"
+    interpreter = "head -1 $(command -v verge-nucleus) | cut -c 3-"
     found = subprocess.run(
-        [*ssh, f"sudo sh -c '{find} | sort -V | tail -1'; mktemp -d"],
+        [*ssh, f"sudo sh -c '{find} | sort -V | tail -1'; mktemp -d; {interpreter}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    source, folder = found.stdout.split()
+    source, folder, nucleus = found.stdout.split()
     with tempfile.TemporaryDirectory() as made:
         for path in make_pictures(Path(made)):
             with path.open("rb") as file:
@@ -130,9 +131,9 @@ def _prepare_device(ssh: Sequence[str]) -> Place:
                 )
     python = f"{root}/work/{lines.RUNTIME}/current/bin/python"
     return Place(
-        command=[*ssh, "sudo", "python3"],
+        command=[*ssh, "sudo", nucleus],
         runtime=[*ssh, "sudo", "env", f"PYTHONPATH={source}", python],
-        subscriber=["verge-nucleus", "pubsub", "sub", "--topic", RESULTS],
+        root=root,
         inbox="/var/lib/verge/pictures",
         card=f"{root}/work/{lines.MODEL}/current/model.yaml",
         folder=folder,
@@ -142,12 +143,11 @@ def _prepare_device(ssh: Sequence[str]) -> Place:
 def measure_overhead(place: Place, count: int) -> list[Figure]:
     """From a closed file to its result, minus decode and inference of the same picture."""
     source = f"{place.folder}/usual.jpg"
-    place.drive("line", "--inbox", place.inbox, "--source", source, "--count", "20")
+    place.drive(source, 20)
     events, bare = [], []
     for _ in range(ROUNDS):
         bare += place.bare(source, 30)
-        part = str(max(1, count // ROUNDS))
-        events += place.drive("line", "--inbox", place.inbox, "--source", source, "--count", part)
+        events += place.drive(source, max(1, count // ROUNDS))
     overhead = sorted(_overhead(event) for event in events)
     beside = f"bare decode and inference {statistics.median(bare) * 1000:.1f} ms"
     whole = statistics.median(event["seconds"] for event in events) * 1000
@@ -176,10 +176,7 @@ def measure_rate(place: Place, name: str, count: int, goal: float) -> Figure:
     rates, floors = [], []
     for _ in range(ROUNDS):
         floors.append(1 / statistics.mean(place.bare(source, max(10, count // 4))))
-        seconds = place.drive(
-            *("line", "--inbox", place.inbox, "--source", source, "--count", str(count), "--burst")
-        )
-        rates.append(count / seconds)
+        rates.append(count / place.drive(source, count, "--burst"))
     rate, floor = statistics.median(rates), statistics.median(floors)
     return Figure(
         *(f"sustained rate, {name} pictures", rate / floor, "of bare", goal),

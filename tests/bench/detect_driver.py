@@ -1,13 +1,12 @@
 """Feeds a running detection line, or runs the bare loop it is measured against.
 
-Only the standard library is used, so that it runs as text on a device (`ssh … python3 - line …`);
-`bare` needs the detector's sources and the environment of verge.OnnxRuntime. Prints one JSON
-document.
+It runs as text on a device (`ssh … python3 - line …`). `line` needs the Python of the nucleus,
+`bare` the detector's sources and the environment of verge.OnnxRuntime. Prints one JSON document.
 
-    line  --inbox DIR --source FILE --count N [--burst] -- SUBSCRIBER …
+    line  --root ROOT --inbox DIR --source FILE --count N [--burst]
     bare  --card FILE --source FILE --count N --threads N
 
-SUBSCRIBER is a command that prints each result that is published as one line of JSON.
+ROOT is that of the nucleus, whose local messages are listened to as the user who runs this.
 """
 
 # What runs on a device as text needs no more than `os`.
@@ -15,15 +14,15 @@ SUBSCRIBER is a command that prints each result that is published as one line of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import queue
-import subprocess
+import pathlib
 import sys
-import threading
 import time
 from typing import Any
 
+RESULTS = "verge/detections"
 PATIENCE = 60.0
 """Seconds without a result after which something is wrong."""
 
@@ -31,27 +30,20 @@ PATIENCE = 60.0
 class Line:
     """The line as one who drops pictures and reads results sees it."""
 
-    def __init__(self, inbox: str, source: str, subscriber: list[str]) -> None:
+    def __init__(self, root: str, inbox: str, source: str) -> None:
+        from verge.nucleus.commands import connection
+
         self._inbox = inbox
         with open(source, "rb") as file:
             self._data = file.read()
         self._suffix = os.path.splitext(source)[1]
         self._run = f"bench-{os.getpid()}"
-        self._results: queue.SimpleQueue[tuple[float, Any]] = queue.SimpleQueue()
-        self._child = subprocess.Popen(
-            subscriber, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert self._child.stdout
-        assert self._child.stderr
-        self._said, self._logged = self._child.stdout, self._child.stderr
-        if not self._logged.readline():
-            raise SystemExit(f"cannot subscribe: {subscriber} ended")
-        for target in (self._read, self._drain):
-            threading.Thread(target=target, daemon=True).start()
+        self._open = contextlib.ExitStack()
+        nucleus = self._open.enter_context(connection.connect(pathlib.Path(root)))
+        self._events = nucleus.subscribe("SubscribeToTopic", {"topic": RESULTS}, PATIENCE)
 
     def close(self) -> None:
-        self._child.terminate()
-        self._child.communicate()
+        self._open.close()
         for name in os.listdir(self._inbox):
             if name.startswith((self._run, f".{self._run}")):
                 os.unlink(os.path.join(self._inbox, name))
@@ -62,8 +54,10 @@ class Line:
         for number in range(count):
             path = self._write(f"{self._run}-{number}{self._suffix}")
             closed = time.monotonic()
-            arrived, document = self._wait(path)
-            found.append({"seconds": arrived - closed, "timings": document["timings_ms"]})
+            while (document := self._next())["picture"]["path"] != path:
+                pass
+            seconds = time.monotonic() - closed
+            found.append({"seconds": seconds, "timings": document["timings_ms"]})
         return found
 
     def burst(self, count: int) -> float:
@@ -76,11 +70,9 @@ class Line:
             path = os.path.join(folder, name[1:])
             os.rename(part, path)
             wanted.add(path)
-        last = began
         while wanted:
-            last, document = self._next()
-            wanted.discard(document["picture"]["path"])
-        return last - began
+            wanted.discard(self._next()["picture"]["path"])
+        return time.monotonic() - began
 
     def _write(self, name: str) -> str:
         path = os.path.join(self._inbox, name)
@@ -88,32 +80,15 @@ class Line:
             file.write(self._data)
         return path
 
-    def _wait(self, path: str) -> tuple[float, Any]:
-        while True:
-            arrived, document = self._next()
-            if document["picture"]["path"] == path:
-                return arrived, document
-
-    def _next(self) -> tuple[float, Any]:
+    def _next(self) -> Any:
         try:
-            return self._results.get(timeout=PATIENCE)
-        except queue.Empty:
+            return next(self._events)["jsonMessage"]["message"]
+        except TimeoutError:
             raise SystemExit(f"no result came within {PATIENCE:g} s") from None
-
-    def _read(self) -> None:
-        for line in self._said:
-            arrived = time.monotonic()
-            self._results.put((arrived, json.loads(line)))
-
-    def _drain(self) -> None:
-        for _ in self._logged:
-            pass
 
 
 def run_bare(card_path: str, source: str, count: int, threads: int | None) -> list[float]:
     """Return seconds for decode and `session.run`, picture after picture, whole pictures."""
-    import pathlib
-
     from object_detection import card, decode, preprocess, session
 
     described = card.read_card(pathlib.Path(card_path))
@@ -132,9 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     line = commands.add_parser("line")
+    line.add_argument("--root", required=True)
     line.add_argument("--inbox", required=True)
     line.add_argument("--burst", action="store_true")
-    line.add_argument("subscriber", nargs="+")
     bare = commands.add_parser("bare")
     bare.add_argument("--card", required=True)
     bare.add_argument("--threads", type=int, default=None)
@@ -147,7 +122,7 @@ def main() -> None:
             run_bare(options.card, options.source, options.count, options.threads), sys.stdout
         )
         return
-    running = Line(options.inbox, options.source, options.subscriber)
+    running = Line(options.root, options.inbox, options.source)
     try:
         work = running.burst if options.burst else running.one_by_one
         json.dump(work(options.count), sys.stdout)
