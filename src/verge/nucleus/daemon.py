@@ -54,7 +54,8 @@ async def serve(
         _opened(configured.paths.database) as opened,
     ):
         db, loaded = opened.db, opened.loaded
-        configured = configured.configured(tree.plain(nucleus.own_tree(configured, loaded)))
+        own = nucleus.own_trees(configured, loaded)
+        configured = configured.configured({name: tree.plain(one) for name, one in own.items()})
         undo_logging = logs.configure(configured.paths.logs, configured.logging)
         if opened.notice:
             log.error(opened.notice)

@@ -46,7 +46,7 @@ class Nucleus:
             configured, self.socket, self._journal, tasks, clock, groups, self._given
         )
         stored = state.StateStore(db)
-        trees = {**loaded.configuration, settings.NUCLEUS: own_tree(configured, loaded)}
+        trees = {**loaded.configuration, **own_trees(configured, loaded)}
         self._configuration = configuration.ConfigurationStore(stored, trees)
         self._device = device.Device(db, stored, self._configuration, loaded)
         self._store = packages.PackageStore(configured)
@@ -291,7 +291,9 @@ class _Components:
             raise host.UnknownComponentError(name) from None
 
 
-def own_tree(configured: settings.Settings, loaded: state.DeviceState) -> tree.Tree:
+def own_trees(configured: settings.Settings, loaded: state.DeviceState) -> Mapping[str, tree.Tree]:
     """Return the nucleus's own configuration: what deployments wrote, then what the file says."""
-    written = tree.written(loaded.configuration.get(settings.NUCLEUS, {}))
-    return tree.fill(written, configured.defaults)
+    written = {name: tree.written(loaded.configuration.get(name, {})) for name in settings.OWN}
+    return {
+        name: tree.fill(one, configured.defaults.get(name, {})) for name, one in written.items()
+    }

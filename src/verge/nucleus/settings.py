@@ -36,8 +36,8 @@
 
 A missing file means defaults; an unknown key is left alone, because other Greengrass tools write
 into the same file. Changes of the file take effect when the nucleus starts. A deployment may
-configure `aws.greengrass.Nucleus` too: its values win over those of the file, `LIVE` ones at once
-and all others through a restart of the nucleus that belongs to the deployment.
+configure the two components too: its values win over those of the file, `LIVE` ones at once and all
+others through a restart of the nucleus that belongs to the deployment.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ VERSION = "2.18.0"
 NUCLEUS = "aws.greengrass.Nucleus"
 """The component name under which the nucleus is configured and depended on."""
 
-_CLI = "aws.greengrass.Cli"  # access to the nucleus is configured under this name
+CLI = "aws.greengrass.Cli"
+"""The component name under which access to the nucleus is configured."""
+
+OWN = (NUCLEUS, CLI)
+"""The components that are the nucleus itself and have a configuration."""
 
 SETTLE = 2.0
 """Seconds a component must stay alive to pass: long enough to import, open files and fail."""
@@ -168,14 +172,17 @@ class Settings:
     health_limit: float = HEALTH_LIMIT
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """The nucleus's own component configuration, as components may read it."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """The part of it that the file states; what a deployment resets goes back to this."""
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the file states for each of `OWN`; what a deployment resets goes back to this."""
 
-    def configured(self, content: Mapping[str, Any]) -> Settings:
-        """Return the settings with another component configuration. Raises SettingsError."""
-        section = sections.Section(NUCLEUS, content)
-        cloud = _parse_cloud(section, self.cloud)
-        return dataclasses.replace(self, cloud=cloud, **_parse_nucleus(section))
+    def configured(self, contents: Mapping[str, Mapping[str, Any]]) -> Settings:
+        """Return the settings with another configuration of each of `OWN`.
+
+        Raises SettingsError.
+        """
+        nucleus, cli = (sections.Section(name, contents.get(name)) for name in OWN)
+        cloud = _parse_cloud(nucleus, self.cloud)
+        return dataclasses.replace(self, cloud=cloud, **_parse_own(nucleus, cli))
 
     def restart_needed(self, wanted: Settings) -> list[str]:
         """Return the settings that differ and need a restart of the nucleus."""
@@ -209,7 +216,7 @@ def _parse(where: paths.Paths, content: Any) -> Settings:
     whole = sections.Section(str(where.config_file), content)
     system = whole.section("system")
     services = whole.section("services")
-    nucleus = services.section(NUCLEUS).section("configuration")
+    nucleus, cli = (services.section(name).section("configuration") for name in OWN)
     return Settings(
         paths=where,
         thing_name=system.get("thingName", str, ""),
@@ -222,15 +229,12 @@ def _parse(where: paths.Paths, content: Any) -> Settings:
             ),
         ),
         socket=system.get("ipcSocketPath", Path, None),
-        authorized_groups=services.section(_CLI)
-        .section("configuration")
-        .get("AuthorizedPosixGroups", sections.names, ()),
-        defaults=nucleus.content,
-        **_parse_nucleus(nucleus),
+        defaults={NUCLEUS: nucleus.content, CLI: cli.content},
+        **_parse_own(nucleus, cli),
     )
 
 
-def _parse_nucleus(nucleus: sections.Section) -> dict[str, Any]:
+def _parse_own(nucleus: sections.Section, cli: sections.Section) -> dict[str, Any]:
     run_with = nucleus.section("runWithDefault")
     limits = run_with.section("systemResourceLimits")
     ours = nucleus.section("verge")
@@ -264,6 +268,7 @@ def _parse_nucleus(nucleus: sections.Section) -> dict[str, Any]:
         "console_port": ours.get("debugConsolePort", sections.port_or_none, 0),
         "settle": ours.get("settleSeconds", sections.seconds, SETTLE),
         "health_limit": ours.get("healthLimitSeconds", sections.seconds, HEALTH_LIMIT),
+        "authorized_groups": cli.get("AuthorizedPosixGroups", sections.names, sections.names("")),
         "configuration": nucleus.content,
     }
 

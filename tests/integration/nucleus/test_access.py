@@ -54,31 +54,50 @@ async def test_removed_component_is_cut_off() -> None:
 async def test_member_of_an_authorized_group_administers() -> None:
     """A user whose group is in AuthorizedPosixGroups has the command line, others have not."""
     async with nuclei.running_nucleus() as nucleus:
-
-        async def as_a_member() -> tuple[int | None, str]:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                AS_A_MEMBER,
-                "list",
-                "--root",
-                str(nucleus.root),
-                env=nucleus.environment,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            out, _ = await process.communicate()
-            return process.returncode, out.decode()
-
-        code, said = await as_a_member()
+        code, said = await as_a_member(nucleus)
         assert code == 1
         assert "name a group of yours in AuthorizedPosixGroups" in said
         await nucleus.stop()
         authorize(nucleus.paths.config_file, str(GROUP))
         await nucleus.start()
-        code, said = await as_a_member()
+        code, said = await as_a_member(nucleus)
         assert code == 0, said
         assert "aws.greengrass.Nucleus" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+async def test_deployment_authorizes_a_group() -> None:
+    """A deployment names the groups that have the command line, and takes that back."""
+    async with nuclei.running_nucleus() as nucleus:
+        for update, expected in (
+            ({"MERGE": {"AuthorizedPosixGroups": str(GROUP)}}, 0),
+            ({"RESET": ["/AuthorizedPosixGroups"]}, 1),
+        ):
+            deployment = await nucleus.submit(
+                componentToConfiguration={"aws.greengrass.Cli": update}
+            )
+            assert await nucleus.wait() == 100
+            await nucleus.start()
+            assert (await nucleus.ended(deployment))["status"] == "SUCCEEDED"
+            code, said = await as_a_member(nucleus)
+            assert code == expected, said
+
+
+async def as_a_member(nucleus: nuclei.NucleusProcess) -> tuple[int | None, str]:
+    """Run a command as somebody who is in the group and has no token of their own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        AS_A_MEMBER,
+        "list",
+        "--root",
+        str(nucleus.root),
+        env=nucleus.environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
 
 
 def authorize(file: Path, groups: str) -> None:

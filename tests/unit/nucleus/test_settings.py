@@ -119,7 +119,7 @@ def test_deployment_keeps_the_identity(tmp_path: Path) -> None:
     """A deployment may move the endpoint, which takes a restart, but not the certificate."""
     system = "system: {certificateFilePath: /c, privateKeyPath: /k}"
     present = settings.load(write(tmp_path, system))
-    wanted = present.configured({"iotDataEndpoint": "elsewhere.example"})
+    wanted = present.configured({settings.NUCLEUS: {"iotDataEndpoint": "elsewhere.example"}})
     assert wanted.cloud.certificate == "/c"
     assert present.restart_needed(wanted) == ["cloud"]
 
@@ -128,4 +128,4 @@ def test_status_reports_come_once_a_day_at_most(tmp_path: Path) -> None:
     """Greengrass's own minimum holds (contract 5.9)."""
     present = settings.load(write(tmp_path, ""))
     often = {"fleetStatus": {"periodicStatusPublishIntervalSeconds": 10}}
-    assert present.configured(often).cloud.status_interval == 86400
+    assert present.configured({settings.NUCLEUS: often}).cloud.status_interval == 86400

@@ -27,7 +27,7 @@ class Device:
     @property
     def present(self) -> state.DeviceState:
         """The present state, with what components have written since."""
-        names = [settings.NUCLEUS, *self._components]
+        names = [*settings.OWN, *self._components]
         return state.DeviceState(
             components=self._components,
             configuration={name: self.configuration.tree_of(name) for name in names},

@@ -20,8 +20,8 @@ class Force:
         self._components = components
 
     def _wanted_settings(self, wanted: state.DeviceState) -> settings.Settings:
-        content = tree.plain(wanted.configuration.get(settings.NUCLEUS, {}))
-        return self._settings.configured(content)
+        own = {name: wanted.configuration.get(name, {}) for name in settings.OWN}
+        return self._settings.configured({name: tree.plain(one) for name, one in own.items()})
 
     def restart_needed_for(self, wanted: state.DeviceState) -> list[str]:
         """Return the settings that need a restart. Raises NucleusError if they cannot be used."""

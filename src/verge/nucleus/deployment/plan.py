@@ -21,7 +21,8 @@ def changes(before: state.DeviceState, after: state.DeviceState) -> list[Planned
         if name in before.components and name in after.components:
             found += _configuration_changes(name, before, after)
             found += _run_with_changes(name, before, after)
-    found += _configuration_changes(settings.NUCLEUS, before, after)
+    for name in settings.OWN:
+        found += _configuration_changes(name, before, after)
     return found + list(_root_changes(before, after))
 
 

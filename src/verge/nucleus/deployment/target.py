@@ -23,12 +23,11 @@ from verge.nucleus.store import composition, packages, state, tree
 from verge.recipe import interpolation, lifecycle, model, platforms, versions
 
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 - a component's name
-CLI = "aws.greengrass.Cli"
 
 BUILT_IN: Mapping[str, versions.Version] = {
     settings.NUCLEUS: versions.Version.parse(settings.VERSION),
     TOKEN_EXCHANGE: versions.Version.parse("2.0.3"),
-    CLI: versions.Version.parse(settings.VERSION),
+    settings.CLI: versions.Version.parse(settings.VERSION),
 }
 """Components that the nucleus is itself; they may be depended on and need no recipe."""
 
@@ -197,24 +196,21 @@ class Selector:
 
     def compose(self, selection: Selection, device: state.DeviceState) -> state.DeviceState:
         """Return the state that a selection asks for, from what the device is now."""
+        defaults = {name: self._settings.defaults.get(name, {}) for name in settings.OWN}
         trees = {
-            settings.NUCLEUS: configuration.compute(
-                device.configuration.get(settings.NUCLEUS, {}),
-                self._settings.defaults,
-                selection.request.configuration.get(settings.NUCLEUS),
-                selection.created,
-            )
-        }
-        wanted = self._settings.configured(tree.plain(trees[settings.NUCLEUS]))
-        trees |= {
             name: configuration.compute(
                 device.configuration.get(name, {}),
-                one.recipe.default_configuration,
+                given,
                 selection.request.configuration.get(name),
                 selection.created,
             )
-            for name, one in selection.chosen.items()
+            for name, given in (
+                *defaults.items(),
+                *((n, one.recipe.default_configuration) for n, one in selection.chosen.items()),
+            )
         }
+        own = {name: tree.plain(trees[name]) for name in settings.OWN}
+        wanted = self._settings.configured(own)
         root = str(self._settings.paths.root)
         values = {
             name: interpolation.ComponentValues.under(
@@ -296,7 +292,7 @@ class Selector:
 def _check_configured(
     request: host.LocalDeployment, resolved: Mapping[str, versions.Version]
 ) -> None:
-    configured = {*request.configuration} - {settings.NUCLEUS}
+    configured = {*request.configuration} - {*settings.OWN}
     for name in sorted({*configured, *request.run_with} - set(resolved)):
         reason = "the device would not have it; deploy it too or leave it out"
         if name in BUILT_IN:
