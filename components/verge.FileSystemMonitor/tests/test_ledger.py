@@ -156,7 +156,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ACTIONS)
 def test_open_means_added_and_not_answered(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int]]

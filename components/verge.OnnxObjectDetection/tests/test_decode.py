@@ -262,7 +262,7 @@ def check_outcome(data: bytes) -> None:
         assert code in CODES
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(decode.FORMATS), st.data())
 def test_any_damage_gives_pixels_or_a_rejection(name: str, data: st.DataObject) -> None:
     """Cut off anywhere, with any bytes changed, a file is decoded or refused, nothing else."""
@@ -273,7 +273,7 @@ def test_any_damage_gives_pixels_or_a_rejection(name: str, data: st.DataObject) 
     check_outcome(bytes(whole))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.sampled_from([b"", *decode._SIGNATURES]))
 def test_any_bytes_give_a_rejection(content: bytes, start: bytes) -> None:
     """Garbage is refused, also with the first bytes of a picture."""

@@ -101,7 +101,7 @@ def test_agrees_with_the_reference_on_real_pictures(
     compare(found, reference(outputs["output0"][0], (geometry.width, geometry.height), limits))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 40), st.integers(1, 4), st.tuples(st.integers(1, 900), st.integers(1, 900)),
     st.integers(0, 2**32 - 1),

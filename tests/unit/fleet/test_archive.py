@@ -37,7 +37,7 @@ names = st.lists(
 ).map("/".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contents=st.dictionaries(names, st.binary(max_size=200), max_size=6), seed=st.integers())
 def test_same_content_gives_the_same_bytes(contents: dict[str, bytes], seed: int) -> None:
     """Order, times and modes of the files do not show; what was put in comes out."""
@@ -120,7 +120,7 @@ def test_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
         archive.check_zip(tmp_path / "twice.zip", "twice.zip")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(content=st.binary(max_size=300))
 def test_garbage_is_refused(content: bytes) -> None:
     """Whatever is no zip is refused with one sentence, never with another error."""
@@ -131,7 +131,7 @@ def test_garbage_is_refused(content: bytes) -> None:
             archive.check_zip(path, "a.zip")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cut=st.integers(0, 400), flip=st.integers(0, 10_000))
 def test_damaged_archive_never_raises_anything_else(cut: int, flip: int) -> None:
     """A truncated archive with a flipped bit passes or is refused; nothing else happens."""

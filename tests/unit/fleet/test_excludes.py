@@ -79,7 +79,7 @@ patterns = (
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(wanted=st.lists(paths, max_size=8), pattern=patterns)
 def test_agrees_with_glob(wanted: list[str], pattern: str) -> None:
     """Matching paths gives what GDK gets: the pattern globbed, compared with each path."""

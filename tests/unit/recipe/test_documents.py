@@ -209,7 +209,6 @@ def test_bad_json_is_refused_with_its_place(text: str, says: str) -> None:
     assert str(caught.value).startswith("recipe.json: ")
 
 
-@settings(deadline=None)
 @given(values)
 def test_dumped_yaml_reads_back_the_same_everywhere(value: Any) -> None:
     """What is dumped is read as the same values by our reader and by one for YAML 1.1."""
@@ -218,7 +217,6 @@ def test_dumped_yaml_reads_back_the_same_everywhere(value: Any) -> None:
     assert strictly_equal(yaml.safe_load(text), value)
 
 
-@settings(deadline=None)
 @given(values)
 def test_json_reads_as_the_values_it_was_written_from(value: Any) -> None:
     """JSON, escaped or not, gives the values of the document."""
@@ -233,7 +231,7 @@ def test_dumped_text_of_several_lines_stays_readable() -> None:
     assert text == "run: |\n  one\n  two\na:\n  x:\n  - 1\nb:\n  x:\n  - 1\n"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.text(max_size=60),

@@ -6,7 +6,7 @@ import itertools
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from verge.recipe import errors, graph, model
@@ -75,7 +75,6 @@ def test_a_cycle_is_named(dependencies: dict[str, list[str]], cycle: str) -> Non
     assert " → ".join(caught.value.cycle) == cycle
 
 
-@settings(deadline=None)
 @given(graphs)
 def test_any_graph_is_ordered_or_has_the_cycle_that_is_named(
     dependencies: dict[str, set[str]],
@@ -97,7 +96,6 @@ def test_any_graph_is_ordered_or_has_the_cycle_that_is_named(
             assert all(order.index(need) < order.index(name) for need in needs)
 
 
-@settings(deadline=None)
 @given(graphs, st.sets(names))
 def test_dependants_are_those_that_reach_a_name(
     dependencies: dict[str, set[str]], changed: set[str]

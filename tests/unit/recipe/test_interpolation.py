@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from verge.recipe import interpolation
@@ -108,21 +108,18 @@ def never(component: str | None, namespace: str, key: str) -> Any:
     raise AssertionError(f"looked up {component}:{namespace}:{key}")
 
 
-@settings(deadline=None)
 @given(st.text("abc$(){}[]<>|&;'\"\\ \n/.,*?~!#%=-_0", max_size=60))
 def test_shell_text_without_colons_is_never_looked_at(text: str) -> None:
     """Whatever braces a script has, without a colon inside nothing is looked up."""
     assert interpolation.interpolate(text, never) == text
 
 
-@settings(deadline=None)
 @given(st.text("ab${}:/. é\n", max_size=60))
 def test_text_stays_whole_where_nothing_is_known(text: str) -> None:
     """If no variable has a value the text comes back unchanged, whatever it looks like."""
     assert interpolation.interpolate(text, refuse) == text
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
 def test_values_enter_the_text_as_they_are(before: str, value: str, after: str) -> None:
     """A value is put in without quoting, escaping or group references."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cases.recipe import changes
@@ -240,7 +240,6 @@ recipes = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(recipes)
 def test_recipes_survive_yaml_and_json(recipe: model.Recipe) -> None:
     """Any recipe, written as YAML or JSON, reads back as the same recipe."""
@@ -248,7 +247,6 @@ def test_recipes_survive_yaml_and_json(recipe: model.Recipe) -> None:
     assert loading.parse_recipe(dump_json(loading.to_document(recipe))) == recipe
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_recipe_with_one_wrong_value_is_read_or_refused(data: st.DataObject) -> None:
     """Any value in any place of a recipe gives a recipe or our error, on devices and builders."""

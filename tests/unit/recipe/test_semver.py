@@ -7,7 +7,7 @@ import itertools
 
 import nodesemver
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from verge.recipe import errors, semver
@@ -108,7 +108,6 @@ def test_next_patch_is_a_release(text: str, after: str) -> None:
     assert str(semver.Version.parse(text).next_patch) == after
 
 
-@settings(deadline=None)
 @given(version_texts, version_texts)
 def test_order_agrees_with_node_semver(left: str, right: str) -> None:
     """Any two versions without build metadata compare as node-semver compares them."""
@@ -118,7 +117,6 @@ def test_order_agrees_with_node_semver(left: str, right: str) -> None:
     assert ours == theirs
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_garbage_is_refused_or_comes_back_as_it_was(text: str) -> None:
     """A text is either refused with our error or is a version that prints as it was written."""

@@ -166,7 +166,6 @@ def spell(group: list[list[tuple[str, Any]]]) -> str:
     return " || ".join(" ".join(text for text, _ in terms) for terms in group)
 
 
-@settings(deadline=None)
 @given(alternatives)
 def test_ranges_mean_what_their_definition_says(tree: list[list[tuple[str, Any]]]) -> None:
     """For every release on a grid a range allows what the definition of its terms does."""
@@ -177,7 +176,6 @@ def test_ranges_mean_what_their_definition_says(tree: list[list[tuple[str, Any]]
         assert requirement.allows(text) is expected, (requirement, text)
 
 
-@settings(deadline=None)
 @given(alternatives, st.sampled_from(GRID))
 def test_releases_agree_with_node_semver(tree: list[list[tuple[str, Any]]], version: str) -> None:
     """A release is allowed exactly where node-semver allows it."""
@@ -194,7 +192,6 @@ bounds = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(bounds, min_size=2, max_size=3), st.sampled_from(GRID), st.sampled_from("ab"))
 def test_prereleases_in_and_groups_agree_with_node_semver(
     group: list[str], core: str, pre: str
@@ -204,7 +201,6 @@ def test_prereleases_in_and_groups_agree_with_node_semver(
     assert versions.Requirement.parse(text).allows(version) is nodesemver.satisfies(version, text)
 
 
-@settings(deadline=None)
 @given(bounds, st.sampled_from(GRID), st.sampled_from("ab"))
 def test_a_single_comparator_has_no_guard(bound: str, core: str, pre: str) -> None:
     """A single comparator takes pre-releases as the plain order does, unlike npm."""
@@ -214,7 +210,6 @@ def test_a_single_comparator_has_no_guard(bound: str, core: str, pre: str) -> No
     assert versions.Requirement.parse(bound).allows(version) is expected[sign]
 
 
-@settings(deadline=None)
 @given(groups, groups, st.sampled_from(GRID))
 def test_joined_groups_allow_what_both_allow(
     left: list[tuple[str, Any]], right: list[tuple[str, Any]], version: str
@@ -225,7 +220,7 @@ def test_joined_groups_allow_what_both_allow(
     assert versions.join([one, two]).allows(version) is both
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=40), st.text("0123.x*<>=^~|()- ab+", max_size=40)))
 def test_garbage_is_refused_with_our_error_only(text: str) -> None:
     """A text is a range or a RequirementError, never another exception."""

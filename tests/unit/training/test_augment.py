@@ -37,7 +37,7 @@ def extent(pixels: data.Pixels) -> list[int]:
 POINTS = st.tuples(st.integers(130, 320), st.integers(90, 210))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(POINTS, POINTS, SEEDS, st.booleans())
 def test_a_box_still_holds_its_scratch(
     start: tuple[int, int], end: tuple[int, int], seed: int, strong: bool
@@ -56,7 +56,7 @@ def test_a_box_still_holds_its_scratch(
         assert (box[2:] >= np.array(seen[2:]) - 2).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.booleans())
 def test_boxes_lie_within_the_picture(seed: int, strong: bool) -> None:
     """Every box has an area and lies within the input; the picture has its size and type."""
@@ -117,7 +117,7 @@ def test_what_leaves_the_picture_is_forgotten() -> None:
     assert augment.warp(sample, half, (WIDTH, HEIGHT)).boxes[0, 0] == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_a_pasted_scratch_is_where_its_box_says(seed: int) -> None:
     """Light is added within the new box alone, and only where no other box is."""

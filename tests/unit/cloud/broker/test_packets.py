@@ -10,7 +10,7 @@ from verge.cloud.broker import packets
 
 LIMIT = 256 * 1024
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(suppress_health_check=[HealthCheck.too_slow])
 
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 _bytes = st.binary(max_size=200)

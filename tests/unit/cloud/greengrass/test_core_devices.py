@@ -230,9 +230,7 @@ KEYS = st.sampled_from([*conftest.status("press"), "chunkInfo", "deploymentInfor
 ENTRIES = st.dictionaries(st.sampled_from(list(conftest.component("a"))), VALUES)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES | st.lists(VALUES | ENTRIES, max_size=3)))
 def test_any_message(cloud: Cloud, members: dict[str, Any]) -> None:
     """Whatever a device sends is taken in or refused, and the API answers afterwards."""

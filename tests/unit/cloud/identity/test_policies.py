@@ -133,7 +133,7 @@ def test_one_statement() -> None:
     assert policies.Rules([document], {}).allow("iot:Publish", f"{TOPIC}a")
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.text(max_size=8), min_size=600, max_size=700, unique=True))
 def test_memory(topics: list[str]) -> None:
     """However many topics a device makes up, few answers are remembered, and all are right."""

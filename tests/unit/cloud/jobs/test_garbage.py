@@ -49,7 +49,6 @@ PAYLOADS = strategies.binary(max_size=40) | REQUESTS.map(lambda each: json.dumps
 @hypothesis.given(payload=PAYLOADS)
 @hypothesis.settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 def test_every_request_has_one_answer(line: plant.Plant, rest: str, payload: bytes) -> None:

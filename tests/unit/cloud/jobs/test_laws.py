@@ -134,7 +134,6 @@ class Events(stateful.RuleBasedStateMachine):
 Events.TestCase.settings = hypothesis.settings(
     max_examples=25,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 TestLaws = Events.TestCase

@@ -178,7 +178,7 @@ def reachable(graph: Mapping[str, Mapping[str, str]], roots: Mapping[str, str]) 
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.dictionaries(
         st.sampled_from("abcd"),

@@ -416,4 +416,4 @@ class Machine(stateful.RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = hypothesis.settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestMachine.settings = hypothesis.settings(max_examples=200, stateful_step_count=30)
