@@ -22,6 +22,7 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.up_output = ""
+        self.destroyed = False
         mark = hashlib.sha1(str(root).encode(), usedforsecurity=False).hexdigest()[:6]
         self.prefix = f"verge-{mark}"
         _copy_repository(root)
@@ -55,6 +56,7 @@ class Checkout:
         shown = f"./inv {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         print(shown)
         assert done.returncode == code, shown
+        self.destroyed = arguments[0] == "destroy"
         return done.stdout + done.stderr
 
     def answer(self, *arguments: str) -> str:

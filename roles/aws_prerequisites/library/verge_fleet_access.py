@@ -1,4 +1,4 @@
-"""What a fleet needs once in an account: thing groups, a device policy, a role alias."""
+"""What a fleet needs once in an account: a role, its alias, a device policy, thing groups."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ with contextlib.suppress(ImportError):
 
 DOCUMENTATION = r"""
 module: verge_fleet_access
-short_description: Thing groups, device policy and role alias of a fleet
+short_description: Thing groups, device policy, role and role alias of a fleet
 description:
-  - Keeps the thing groups, the IoT policy of all devices and the role alias through which they
-    get credentials.
+  - Keeps the thing groups, the IoT policy of all devices, the role that their components act as,
+    with one policy in it, and the alias through which they get its credentials.
 options:
   state:
     description: Whether they exist; absent removes all of them, from devices too.
@@ -38,12 +38,24 @@ options:
     description: Document of the IoT policy; needed for C(present).
     type: dict
     default: {}
+  role_name:
+    description: Name of the IAM role.
+    type: str
+    required: true
+  role_trust:
+    description: Document that says who may act as it; needed for C(present).
+    type: dict
+    default: {}
+  role_policy:
+    description: Document of what it may do; needed for C(present).
+    type: dict
+    default: {}
   role_alias:
     description: Name of the role alias.
     type: str
     required: true
   role_arn:
-    description: ARN of the role behind the alias; needed for C(present).
+    description: ARN of the role; needed for C(present).
     type: str
     default: ""
   credential_seconds:
@@ -64,6 +76,9 @@ EXAMPLES = r"""
     thing_groups: [inspection_line]
     policy_name: verge-device
     policy: "{{ device_policy }}"
+    role_name: verge-token-exchange
+    role_trust: "{{ trust }}"
+    role_policy: "{{ role_policy }}"
     role_alias: verge-token-exchange
     role_arn: arn:aws:iam::123456789012:role/verge-token-exchange
 """
@@ -77,13 +92,15 @@ changes:
 """
 
 MOST_POLICY_VERSIONS = 5
+ROLE_POLICY = "verge-components"
+ROLE_DESCRIPTION = "What components of the fleet act as"
 
 
 class Access:
-    """The three kinds of things in an account, brought to what is wanted."""
+    """What a fleet needs in an account, brought to what is wanted."""
 
-    def __init__(self, iot: Any, params: Mapping[str, Any], *, check: bool) -> None:
-        self.iot = iot
+    def __init__(self, iot: Any, iam: Any, params: Mapping[str, Any], *, check: bool) -> None:
+        self.iot, self.iam = iot, iam
         self.params = params
         self.check = check
         self.changes: list[str] = []
@@ -104,6 +121,7 @@ class Access:
                     lambda group=group: self.iot.create_thing_group(**group),
                 )
         self.keep_policy()
+        self.keep_role()
         self.keep_alias()
 
     def absent(self) -> None:
@@ -113,6 +131,9 @@ class Access:
             self.change(f"role alias {alias}", lambda: self.iot.delete_role_alias(roleAlias=alias))
         if self.find(lambda: self.iot.get_policy(policyName=policy)):
             self.change(f"policy {policy}", lambda: self.remove_policy(policy))
+        role = self.params["role_name"]
+        if self.find(lambda: self.iam.get_role(RoleName=role)):
+            self.change(f"role {role}", lambda: self.remove_role(role))
         for name in self.params["thing_groups"]:
             if self.find(lambda name=name: self.iot.describe_thing_group(thingGroupName=name)):
                 self.change(
@@ -152,6 +173,40 @@ class Access:
                 )
         self.iot.delete_policy(policyName=name)
 
+    def keep_role(self) -> None:
+        """Make the role, or correct who may act as it and what it may do."""
+        name, wanted = self.params["role_name"], self.params["role_trust"]
+        role = {"RoleName": name}
+        trust, policy = (json.dumps(self.params[key]) for key in ("role_trust", "role_policy"))
+        found = self.find(lambda: self.iam.get_role(**role))
+        if found is None:
+            self.change(
+                f"role {name}",
+                lambda: self.iam.create_role(
+                    **role, AssumeRolePolicyDocument=trust, Description=ROLE_DESCRIPTION
+                ),
+            )
+        elif found["Role"]["AssumeRolePolicyDocument"] != wanted:
+            self.change(
+                f"trust of role {name}",
+                lambda: self.iam.update_assume_role_policy(**role, PolicyDocument=trust),
+            )
+        inline = {**role, "PolicyName": ROLE_POLICY}
+        found = self.find(lambda: self.iam.get_role_policy(**inline))
+        if found is None or found["PolicyDocument"] != self.params["role_policy"]:
+            self.change(
+                f"policy of role {name}",
+                lambda: self.iam.put_role_policy(**inline, PolicyDocument=policy),
+            )
+
+    def remove_role(self, name: str) -> None:
+        """Take off what the role may do, and delete it."""
+        for policy in self.iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            self.iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        for policy in self.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            self.iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+        self.iam.delete_role(RoleName=name)
+
     def keep_alias(self) -> None:
         """Make the role alias, or point it at the role."""
         wanted = {
@@ -170,7 +225,10 @@ class Access:
         """Return an answer, or None where what is asked for does not exist."""
         try:
             return ask()
-        except self.iot.exceptions.ResourceNotFoundException:
+        except (
+            self.iot.exceptions.ResourceNotFoundException,
+            self.iam.exceptions.NoSuchEntityException,
+        ):
             return None
 
 
@@ -182,14 +240,19 @@ def main() -> None:
             "thing_groups": {"type": "list", "elements": "str", "default": []},
             "policy_name": {"type": "str", "required": True},
             "policy": {"type": "dict", "default": {}},
+            "role_name": {"type": "str", "required": True},
+            "role_trust": {"type": "dict", "default": {}},
+            "role_policy": {"type": "dict", "default": {}},
             "role_alias": {"type": "str", "required": True},
             "role_arn": {"type": "str", "default": ""},
             "credential_seconds": {"type": "int", "default": 3600},
         },
         supports_check_mode=True,
-        required_if=[("state", "present", ("policy", "role_arn"))],
+        required_if=[("state", "present", ("policy", "role_trust", "role_policy", "role_arn"))],
     )
-    access = Access(module.client("iot"), module.params, check=module.check_mode)
+    access = Access(
+        module.client("iot"), module.client("iam"), module.params, check=module.check_mode
+    )
     try:
         getattr(access, module.params["state"])()
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:

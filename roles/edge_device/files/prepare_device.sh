@@ -1,8 +1,8 @@
 # Run inside the device as root. Lets one user in, with one key, and tells the device's host key.
-# usage: prepare_device USER apply|check < public key
+# usage: prepare_device USER apply|check PUBLIC_KEY
 set -eu
 umask 022
-user=$1 mode=$2 key=$(cat)
+user=$1 mode=$2 key=$3
 
 changed() { # says what is not as wanted; true where it is to be changed
   echo "changed $1"

@@ -24,6 +24,20 @@ ACCESS = ROOT / "roles/aws_prerequisites/library/verge_fleet_access.py"
 DEVICE = ROOT / "roles/greengrass/library/verge_core_device.py"
 POLICY = {"Version": "2012-10-17", "Statement": []}
 ROLE = "arn:aws:iam::123456789012:role/a-role"
+
+
+def _trust(service: str) -> dict[str, Any]:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _reading(bucket: str) -> dict[str, Any]:
+    resource = f"arn:aws:s3:::{bucket}/*"
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 PLAYBOOK = """
 - hosts: localhost
   connection: local
@@ -87,22 +101,28 @@ def make_request(name: str) -> str:
 
 
 def test_access_is_kept_and_taken_back(cloud: running_cloud.RunningCloud) -> None:
-    """Groups, policy and alias: made, unchanged, changed in place, removed."""
+    """Groups, policy, role and alias: made, unchanged, changed in place, removed."""
     wanted: dict[str, Any] = {
         "thing_groups": ["north"],
         "policy_name": "north-device",
         "policy": POLICY,
+        "role_name": "north-role",
+        "role_trust": _trust("credentials.iot"),
+        "role_policy": _reading("north"),
         "role_alias": "north-alias",
         "role_arn": ROLE,
     }
     planned = run_module(cloud, ACCESS, check=True, **wanted)
-    iot = cloud.client("iot")
+    iot, iam = cloud.client("iot"), cloud.client("iam")
     assert planned["changes"] == [
         "thing group north",
         "policy north-device",
+        "role north-role",
+        "policy of role north-role",
         "role alias north-alias",
     ]
     assert iot.list_thing_groups()["thingGroups"] == []
+    assert iam.list_roles()["Roles"] == []
     assert run_module(cloud, ACCESS, **wanted)["changes"] == planned["changes"]
     assert run_module(cloud, ACCESS, **wanted)["changed"] is False
     for number in range(6):  # more versions than a policy may have
@@ -111,8 +131,16 @@ def test_access_is_kept_and_taken_back(cloud: running_cloud.RunningCloud) -> Non
         found = run_module(cloud, ACCESS, **{**wanted, "policy": document})
         assert found["changes"] == ["policy north-device"]
         assert json.loads(iot.get_policy(policyName="north-device")["policyDocument"]) == document
+    wanted["policy"] = document
+    wanted["role_trust"] = _trust("ec2")
+    assert run_module(cloud, ACCESS, **wanted)["changes"] == ["trust of role north-role"]
+    wanted["role_policy"] = _reading("south")
+    assert run_module(cloud, ACCESS, **wanted)["changes"] == ["policy of role north-role"]
+    assert run_module(cloud, ACCESS, **wanted)["changed"] is False
     gone = run_module(cloud, ACCESS, state="absent", **wanted)
-    assert sorted(gone["changes"]) == sorted(planned["changes"])
+    assert sorted(gone["changes"]) == sorted(
+        set(planned["changes"]) - {"policy of role north-role"}
+    )
     assert run_module(cloud, ACCESS, state="absent", **wanted)["changed"] is False
 
 
@@ -199,7 +227,7 @@ def test_the_role_prepares_an_account(cloud: running_cloud.RunningCloud, tmp_pat
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert "changed=3" in run()
+    assert "changed=1" in run()
     assert "changed=0" in run()
     role = cloud.client("iam").get_role_policy(
         RoleName="verge-token-exchange", PolicyName="verge-components"

@@ -97,7 +97,12 @@ MODULES = {
     for role in ROLES
     for kind in ("library", "filter_plugins")
     for path in (role / kind).glob("*.py")
-} | {"wheelhouse_contents", "deployment_release", "edge_device_debian_sources"}
+} | {
+    "wheelhouse_contents",
+    "deployment_release",
+    "edge_device_debian_sources",
+    "greengrass_packages",
+}
 
 
 def test_tasks_have_a_name(role: Path) -> None:

@@ -1,0 +1,1 @@
+../../file_set/library/verge_paths.py

@@ -1,0 +1,1 @@
+../../file_set/library/verge_file_set.py
