@@ -27,9 +27,11 @@ class Clients:
         self.data = cloud_http.client("iot-jobs-data", url)
 
     def create(self, job_id: str = "job", **members: Any) -> Any:
-        """Create a job for the line."""
+        """Create a job for the line, and tell the things that may be told now."""
         asked = {"targets": [plant.LINE], "document": DOCUMENT, **members}
-        return self.iot.create_job(jobId=job_id, **asked)
+        made = self.iot.create_job(jobId=job_id, **asked)
+        self.line.tell()
+        return made
 
 
 @pytest.fixture
