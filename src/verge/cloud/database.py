@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from verge.cloud import errors
 
@@ -124,7 +125,7 @@ class Database:
         else:
             with self._list_lock:
                 row = self._lists.execute(document, values).fetchone()
-        found: list[dict[str, Any]] = json.loads(row[0])
+        found: list[dict[str, Any]] = msgspec.json.decode(row[0])
         return found
 
     def one(self, query: str, values: Sequence[Any] = ()) -> Row | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
 from botocore import model as boto
 from werkzeug.wrappers import Request, Response
 
@@ -168,4 +169,4 @@ def _members(shape: boto.StructureShape) -> tuple[_Member, ...]:
 
 
 def _json(document: Any, status: int) -> Response:
-    return Response(json.dumps(document), status=status, mimetype="application/json")
+    return Response(msgspec.json.encode(document), status=status, mimetype="application/json")
