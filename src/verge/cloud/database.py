@@ -1,15 +1,16 @@
-"""The local cloud's SQLite file: one connection, short transactions, safe against SIGKILL."""
+"""The local cloud's SQLite file: a connection that writes, one for lists, safe against SIGKILL."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from verge.cloud import errors
 
@@ -27,8 +28,11 @@ class Database:
     def __init__(self, path: Path, schemas: Sequence[str] = ()) -> None:
         """Open or make the file. Raises StateError."""
         self._lock = threading.RLock()
+        self._list_lock = threading.Lock()
         wanted = hashlib.sha256("\0".join(schemas).encode()).hexdigest()
         self._depth = 0
+        self._owner: int | None = None
+        """The thread whose transaction is open."""
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.row_factory = sqlite3.Row
@@ -47,6 +51,8 @@ class Database:
             self._connection.execute("CREATE TABLE IF NOT EXISTS cloud_schema (digest TEXT)")
             if found is None:
                 self._connection.execute("INSERT INTO cloud_schema VALUES (?)", (wanted,))
+            self._lists = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._lists.execute("PRAGMA query_only=ON")
         except sqlite3.Error as error:
             raise errors.StateError(
                 f"cannot open {path}: {error}; free space or delete the directory with "
@@ -63,7 +69,8 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._list_lock:
+            self._lists.close()
             self._connection.close()
 
     @contextmanager
@@ -71,6 +78,7 @@ class Database:
         """Commit all statements of the block together, or none; blocks may be nested."""
         with self._lock:
             self._depth += 1
+            self._owner = threading.get_ident()
             try:
                 if self._depth == 1:
                     self._connection.execute("BEGIN IMMEDIATE")
@@ -83,6 +91,8 @@ class Database:
                 raise
             finally:
                 self._depth -= 1
+                if self._depth == 0:
+                    self._owner = None
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Run one statement; return the number of rows it changed."""
@@ -105,14 +115,17 @@ class Database:
         """Return columns of all rows of a query, which must be no blobs, as one JSON document.
 
         Between two rows of `all` other threads may run, and with many of them a hundred rows take
-        a hundred turns; this takes one.
+        a hundred turns; this takes one. It waits for no transaction of another thread, of which it
+        sees nothing before the commit.
         """
         members = ", ".join(f"'{column}', {column}" for column in columns)
-        row = self.one(
-            f"SELECT json_group_array(json_object({members})) FROM ({query})",  # noqa: S608 - names are written in the code
-            values,
-        )
-        found: list[dict[str, Any]] = [] if row is None else json.loads(row[0])
+        document = f"SELECT json_group_array(json_object({members})) FROM ({query})"  # noqa: S608 - names are written in the code
+        if self._owner == threading.get_ident():
+            row = self._connection.execute(document, values).fetchone()
+        else:
+            with self._list_lock:
+                row = self._lists.execute(document, values).fetchone()
+        found: list[dict[str, Any]] = msgspec.json.decode(row[0])
         return found
 
     def one(self, query: str, values: Sequence[Any] = ()) -> Row | None:

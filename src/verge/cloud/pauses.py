@@ -10,12 +10,24 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
+import time
 
 SWITCH_INTERVAL = 0.0005
 """Seconds that a thread computes while others wait for their turn."""
-GROWTH = 4
-"""What was set aside is looked at again once it has grown so many times."""
+LOOK = 0.1
+"""Seconds after which what is new is looked at, if it has been through the younger generations:
+many short looks take no longer than few long ones."""
+GROWTH = 10
+"""What was set aside is looked at again once the process holds so many times as much,"""
+QUIET_GROWTH = 1.5
+"""or so many times where nobody waits."""
+QUIET = 5.0
+"""Seconds in which hardly anything was done: nobody waits now."""
+QUIET_SHARE = 0.1
+"""Of a core, at most, in that time."""
 
+_NEVER = 2**31 - 1
 _OLDEST = 2
 
 
@@ -24,28 +36,44 @@ def keep_short() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.collect()
     gc.freeze()
-    collector = _Collector()
-    gc.callbacks.append(collector.note)
+    # By itself it would begin a full collection in whatever thread there is, and call back for
+    # each of the many small ones.
+    youngest, middle, _ = gc.get_threshold()
+    gc.set_threshold(youngest, middle, _NEVER)
+    threading.Thread(target=_Collector().run, name="collector", daemon=True).start()
 
 
 class _Collector:
-    """Sets aside what survived a full collection, so that the next one need not look at it.
+    """Makes the full collections, and sets aside what survived them, so that each looks at little.
 
     Cycles that end after that are found when all of it is looked at again: seldom, and more seldom
-    the more there is, so memory cannot grow for ever.
+    the more there is, so memory cannot grow for ever. Blocks of memory stand for what was set
+    aside, because the interpreter counts those without a walk over all objects.
     """
 
     def __init__(self) -> None:
-        self._seen = gc.get_freeze_count()
+        self._seen = sys.getallocatedblocks()
+        self._asked = time.monotonic()
+        self._used = time.process_time()
 
-    def note(self, phase: str, info: dict[str, int]) -> None:
-        """Take note of the end of a collection."""
-        if phase != "stop" or info["generation"] != _OLDEST:
-            return
-        whole = gc.get_freeze_count() == 0
-        gc.freeze()
-        count = gc.get_freeze_count()
-        if whole:
-            self._seen = count
-        elif count > GROWTH * self._seen:
-            gc.unfreeze()
+    def run(self) -> None:
+        """Look at what is new, again and again, and at everything when it is time for that."""
+        while True:
+            time.sleep(LOOK)
+            whole = self._is_time_for_all()
+            if whole:
+                gc.unfreeze()
+            if whole or gc.get_count()[_OLDEST]:
+                gc.collect()
+                gc.freeze()
+            if whole:
+                self._seen = sys.getallocatedblocks()
+
+    def _is_time_for_all(self) -> bool:
+        now, used = time.monotonic(), time.process_time()
+        if now - self._asked < QUIET:
+            return False
+        share = (used - self._used) / (now - self._asked)
+        self._asked, self._used = now, used
+        growth = QUIET_GROWTH if share < QUIET_SHARE else GROWTH
+        return sys.getallocatedblocks() > growth * self._seen

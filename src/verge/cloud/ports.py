@@ -205,7 +205,7 @@ class Jobs(Protocol):
     """
 
     def create(self, job: NewJob) -> None:
-        """Queue the job for its targets and tell them."""
+        """Keep the job; its targets are told soon, also by a later process."""
 
     def cancel(self, job_id: str) -> None:
         """Cancel the executions that no device has begun; the job takes no further things."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.contract.cloud import account as accounts
 from tests.support import running_cloud
+from verge.cloud.jobs import schedule
 
 
 def state(client: Any, arn: str) -> Any:
@@ -61,3 +62,34 @@ def test_killed_right_after_the_answers(tmp_path: Path) -> None:
             iot.describe_job(jobId=each["iotJobId"])["job"]["status"] for each in (first, second)
         ]
         assert statuses == ["CANCELED", "IN_PROGRESS"]
+
+
+def test_killed_before_all_devices_were_told(tmp_path: Path) -> None:
+    """A deployment that was answered reaches each of many devices once, whatever was left to do."""
+    things = [f"press-{number:02}" for number in range(5 * schedule.BATCH)]
+    with running_cloud.running(tmp_path / "cloud") as cloud:
+        greengrass, iot = cloud.client("greengrassv2"), cloud.client("iot")
+        group = iot.create_thing_group(thingGroupName="line")["thingGroupArn"]
+        for thing in things:
+            iot.create_thing(thingName=thing)
+            iot.add_thing_to_thing_group(thingGroupName="line", thingName=thing)
+        made = greengrass.create_component_version(inlineRecipe=accounts.recipe("c"))
+        assert state(greengrass, made["arn"]) == "DEPLOYABLE"
+        wanted = {"c": {"componentVersion": "1.0.0"}}
+        job = greengrass.create_deployment(targetArn=group, components=wanted)["iotJobId"]
+        cloud.kill()
+        cloud.start()
+
+        def executions() -> list[tuple[str, int]]:
+            pages = iot.get_paginator("list_job_executions_for_job").paginate(jobId=job)
+            return [
+                (
+                    each["thingArn"].rpartition("/")[2],
+                    each["jobExecutionSummary"]["executionNumber"],
+                )
+                for page in pages
+                for each in page["executionSummaries"]
+            ]
+
+        once = [(thing, 1) for thing in things]
+        running_cloud.wait_for(lambda: executions() == once, "all devices have it")

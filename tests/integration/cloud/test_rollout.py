@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import core_devices, devices, running_cloud
+from tests.support import core_devices, devices, mqtt_client, running_cloud
 
 DEVICES = 6
 PATIENCE = 30.0
+FOREVER = 3600.0
 
 pytestmark = devices.needs_mosquitto
 
@@ -28,10 +30,15 @@ class Site:
         self.fleet.publish()
 
     @contextlib.asynccontextmanager
-    async def running(self, outcomes: Sequence[str]) -> AsyncIterator[None]:
-        """Run devices that end what they are given in these ways."""
+    async def running(self, outcomes: Sequence[str], silent: str = "") -> AsyncIterator[None]:
+        """Run devices that end what they are given in these ways; one may never end it."""
         fleet = [
-            core_devices.CoreDevice(self.cloud, identity, outcome=outcome)
+            core_devices.CoreDevice(
+                self.cloud,
+                identity,
+                outcome=outcome,
+                seconds=FOREVER if identity.thing == silent else 0.0,
+            )
             for identity, outcome in zip(self.identities, outcomes, strict=True)
         ]
         for device in fleet:
@@ -111,3 +118,38 @@ async def test_a_device_that_joins_is_told(site: Site) -> None:
         finally:
             await device.cut()
     assert device.deployed == [made["iotJobId"]]
+
+
+async def test_a_device_that_falls_silent_times_out(tmp_path: Path) -> None:
+    """A minute after a device began, its part has timed out, and what it says later is refused.
+
+    The minute passes while the cloud is away: it comes back with a clock that is a minute ahead.
+    """
+    with running_cloud.running(tmp_path / "cloud") as cloud:
+        site = await asyncio.to_thread(Site, cloud, tmp_path)
+        async with site.running(["SUCCEEDED"] * DEVICES, silent="press-0"):
+            made = await site.deploy(timeoutConfig={"inProgressTimeoutInMinutes": 1})
+            job = made["iotJobId"]
+            await site.counts(job, {"IN_PROGRESS": 1, "SUCCEEDED": DEVICES - 1})
+            await asyncio.to_thread(cloud.stop)
+            await asyncio.to_thread(functools.partial(cloud.start, ahead=61))
+            await site.counts(job, {"TIMED_OUT": 1, "SUCCEEDED": DEVICES - 1})
+        refused = await said_late(site, job)
+    assert refused["executionState"]["status"] == "TIMED_OUT"
+
+
+async def said_late(site: Site, job: str) -> dict[str, Any]:
+    """Report success as the first device and return what the cloud answers."""
+    thing, context = site.identities[0]
+    update = f"$aws/things/{thing}/jobs/{job}/{core_devices.NAMESPACE}/update"
+    answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    mqtt = mqtt_client.Mqtt(lambda topic, payload: answered.set_result(payload))
+    endpoints = site.cloud.endpoints
+    await mqtt.connect(endpoints.device_addresses[0], endpoints.mqtt_port, context, thing)
+    try:
+        await mqtt.subscribe(f"{update}/accepted", f"{update}/rejected")
+        await mqtt.publish(update, {"status": "SUCCEEDED"})
+        async with asyncio.timeout(PATIENCE):
+            return await answered
+    finally:
+        await mqtt.close()

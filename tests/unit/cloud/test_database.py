@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,17 @@ def test_rows_as_one_document(tmp_path: Path) -> None:
     assert list(found[1].values()) == [0, "z", 0.0]
     assert made.listed("SELECT * FROM t WHERE a = ?", ["a"], ["none"]) == []
     made.close()
+
+
+def test_a_list_waits_for_no_transaction(tmp_path: Path) -> None:
+    """While a thread writes, others list what was committed, and itself what it has written."""
+    with opened(tmp_path / "db") as db, futures.ThreadPoolExecutor(1) as other:
+        query = "SELECT value FROM part_rows"
+        db.execute("INSERT INTO part_rows VALUES (?)", ("old",))
+        with db.transaction():
+            db.execute("INSERT INTO part_rows VALUES (?)", ("new",))
+            assert [row["value"] for row in db.listed(query, ["value"])] == ["old", "new"]
+            seen = other.submit(db.listed, query, ["value"]).result(timeout=10)
+            assert [row["value"] for row in seen] == ["old"]
+        seen = other.submit(db.listed, query, ["value"]).result(timeout=10)
+        assert [row["value"] for row in seen] == ["old", "new"]

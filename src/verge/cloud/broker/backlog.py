@@ -6,9 +6,10 @@ acknowledged. So a device that sends to the cloud while much is waiting is not r
 
 from __future__ import annotations
 
+import re
 import threading
 
-from paho.mqtt import client as paho
+from verge.cloud.broker import topics
 
 LIMIT = 64 * 1024 * 1024
 """Bytes; well below what mosquitto keeps for a client."""
@@ -23,7 +24,7 @@ class Backlog:
         self._limit = limit
         self._lock = threading.Lock()
         self._waiting = 0
-        self._filters: list[str] = []
+        self._patterns: list[re.Pattern[str]] = []
         self._wanted: dict[str, bool] = {}
 
     @property
@@ -34,7 +35,7 @@ class Backlog:
     def watch(self, topic_filter: str) -> None:
         """Count messages whose topic matches."""
         with self._lock:
-            self._filters.append(topic_filter)
+            self._patterns.append(topics.pattern(topic_filter))
             self._wanted.clear()
 
     def came(self, topic: str, size: int) -> bool:
@@ -60,6 +61,6 @@ class Backlog:
         if wanted is None:
             if len(self._wanted) >= MAX_REMEMBERED:
                 self._wanted.clear()
-            wanted = any(paho.topic_matches_sub(each, topic) for each in self._filters)
+            wanted = any(each.fullmatch(topic) for each in self._patterns)
             self._wanted[topic] = wanted
         return wanted

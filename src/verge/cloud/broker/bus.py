@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import queue
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from paho.mqtt import client as paho
 from paho.mqtt import enums, packettypes, properties, reasoncodes, subscribeoptions
 
 from verge.cloud import ports
-from verge.cloud.broker import backlog, sender
+from verge.cloud.broker import backlog, sender, topics
 
 KEEP_ALIVE = 30
 FOREVER = 0xFFFFFFFF  # an MQTT 5 session that never expires
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 class _Subscription(NamedTuple):
     topic_filter: str
+    pattern: re.Pattern[str]
     handler: ports.Handler
 
 
@@ -99,7 +101,8 @@ class Bus:
 
     def subscribe(self, topic_filter: str, handler: ports.Handler) -> None:
         """Hand over every message that matches, at least once, in order."""
-        self._subscriptions.append(_Subscription(topic_filter, handler))
+        pattern = topics.pattern(topic_filter)
+        self._subscriptions.append(_Subscription(topic_filter, pattern, handler))
         self._backlog.watch(topic_filter)
         if self._client.is_connected():
             self._client.subscribe(*_wanted([topic_filter]))
@@ -152,7 +155,7 @@ class Bus:
     def _handle(self, message: paho.MQTTMessage) -> None:
         payload = bytes(message.payload)
         for each in self._subscriptions:
-            if paho.topic_matches_sub(each.topic_filter, message.topic):
+            if each.pattern.fullmatch(message.topic):
                 self._try(functools.partial(each.handler, message.topic, payload), message.topic)
         self._backlog.done(len(message.topic) + len(payload))
         if not self._stopping.is_set():

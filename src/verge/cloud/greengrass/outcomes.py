@@ -155,6 +155,8 @@ def _outcome(status: str, details: object, now: float) -> Outcome:
 
 def _load(text: str) -> object:
     """Return the list in the text; devices cut long ones, which then cannot be read."""
+    if not text:
+        return None
     try:
         found: object = json.loads(text)
     except ValueError:

@@ -7,8 +7,10 @@ import binascii
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
+import msgspec
 from botocore import model as boto
 from werkzeug.wrappers import Request, Response
 
@@ -18,6 +20,7 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: a configuration of 10 MiB, escaped once, and what goes with it."""
 
 _NUMBERS = {"integer": int, "long": int, "double": float, "float": float}
+_PLAIN = frozenset({"string", "boolean", *_NUMBERS})
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -132,9 +135,9 @@ def _from_json(shape: boto.Shape, value: Any) -> Any:
 def _to_json(shape: boto.Shape, value: Any) -> Any:
     if isinstance(shape, boto.StructureShape):
         return {
-            member.serialization.get("name", name): _to_json(member, value[name])
-            for name, member in shape.members.items()
-            if value.get(name) is not None
+            each.key: item if each.plain else _to_json(each.shape, item)
+            for each in _members(shape)
+            if (item := value.get(each.name)) is not None
         }
     if isinstance(shape, boto.ListShape):
         return [_to_json(shape.member, item) for item in value]
@@ -147,5 +150,23 @@ def _to_json(shape: boto.Shape, value: Any) -> Any:
     return round(value, 3) if shape.type_name == "timestamp" else value
 
 
+class _Member(NamedTuple):
+    """A member of a structure: its names in the model and in JSON; `plain` goes out as it is."""
+
+    name: str
+    key: str
+    shape: boto.Shape
+    plain: bool
+
+
+@cache
+def _members(shape: boto.StructureShape) -> tuple[_Member, ...]:
+    """Return the members of a structure, looked up once: a page has hundreds of one kind."""
+    return tuple(
+        _Member(name, member.serialization.get("name", name), member, member.type_name in _PLAIN)
+        for name, member in shape.members.items()
+    )
+
+
 def _json(document: Any, status: int) -> Response:
-    return Response(json.dumps(document), status=status, mimetype="application/json")
+    return Response(msgspec.json.encode(document), status=status, mimetype="application/json")

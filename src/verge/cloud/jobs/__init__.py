@@ -4,6 +4,6 @@
 """
 
 from verge.cloud.jobs.engine import Engine
-from verge.cloud.jobs.store import SCHEMA
+from verge.cloud.jobs.schema import SCHEMA
 
 __all__ = ["SCHEMA", "Engine"]

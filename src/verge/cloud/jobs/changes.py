@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from verge.cloud.jobs import model, store
 
 Pending = tuple[tuple[str, int], ...]
 """Job ids and execution numbers, in the order in which the thing is to take them."""
+
+
+class Withdrawn(NamedTuple):
+    """An execution that a thing need not begin any more."""
+
+    job_id: str
+    thing: str
+    namespace: str
 
 
 class Changes:
@@ -18,6 +28,8 @@ class Changes:
         self._store = kept
         self._before: dict[tuple[str, str], Pending] = {}
         self.executions: list[model.Execution] = []
+        self.withdrawn: list[Withdrawn] = []
+        """Executions that ended before their things began them, and that are told of it later."""
         self.wakes = False
         """Whether the changes bring a new deadline, or something to do that nobody waits for."""
 
@@ -33,6 +45,11 @@ class Changes:
         self._store.save_execution(execution)
         self.executions.append(execution)
         self.wakes = self.wakes or execution.expires_at is not None
+
+    def withdraw(self, job: model.Job, now: float, *, forced: bool) -> None:
+        """End the executions of a job that no device has begun."""
+        things = self._store.cancel_queued(job.id, now, forced=forced)
+        self.withdrawn += [Withdrawn(job.id, thing, job.namespace) for thing in things]
 
     def differences(self) -> list[tuple[str, str, bool, bool]]:
         """Return things and namespaces, and whether their list and the job that is next changed."""

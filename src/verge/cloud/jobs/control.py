@@ -229,13 +229,13 @@ class Control:
         """Answer ListJobExecutionsForJob."""
         job = self._service.job(values["job"])
         status = request.args.get("status")
-        chosen = [
-            each for each in self._store.executions_of_job(job.id) if status in (None, each.status)
-        ]
-        return rest.page(
+        return rest.page_by_key(
             request,
             "executionSummaries",
-            chosen,
+            lambda after, most: self._store.executions_of_job(
+                job.id, status=status, after=after, most=most
+            ),
+            lambda each: each.thing,
             lambda each: {
                 "thingArn": self._names.thing(each.thing),
                 "jobExecutionSummary": shapes.times(each),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import threading
 import time
@@ -68,6 +69,7 @@ class Engine:
         self._worker = worker.Worker(self.advance, clock=clock, name="jobs")
         self._registry_changed = threading.Event()
         self._connected = threading.Event()
+        self._withdrawn: collections.deque[changes.Withdrawn] = collections.deque()
         self._listeners: list[Callable[[ports.ExecutionStatus], None]] = []
 
     def start(self) -> None:
@@ -99,13 +101,13 @@ class Engine:
             self._connected.clear()
             self._notices.repeat()
         # First what has timed out: it may abort a job before more things are told of it.
-        times = [self._schedule.expire(), self._schedule.roll_out()]
+        times = [self._schedule.expire(), self._take_back() or self._schedule.roll_out()]
         return min((each for each in times if each is not None), default=None)
 
     # ports.Jobs
 
     def create(self, job: ports.NewJob) -> None:
-        """Queue the job for its targets and tell them. Raises JobError."""
+        """Keep the job; its targets are told soon, some at a time. Raises JobError."""
         now = self._clock()
         self._create(
             model.Job(
@@ -151,8 +153,8 @@ class Engine:
             raise errors.refuse(f"cannot create job {job.id}: it has no targets")
         targets.check(job.targets, self._things)
         members = targets.expand(job.targets, self._things)
+        # Durable with the things that wait for it; the worker tells them.
         self._service.create(job, document, members)
-        self._schedule.roll_out(job.id)
         # A thing may have joined between the look at the groups and the commit.
         self._look_again()
 
@@ -168,7 +170,24 @@ class Engine:
         for thing, namespace, listed, head in found.differences():
             self._notices.tell(thing, namespace, listed=listed, head=head)
         for execution in found.executions:
-            for listener in self._listeners:
-                listener(execution.shown())
-        if found.wakes:
+            self._pass_on(execution)
+        self._withdrawn.extend(found.withdrawn)
+        if found.wakes or found.withdrawn:
             self._worker.wake()
+
+    def _take_back(self) -> float | None:
+        """Tell some things what they need not begin any more; return when to go on, if ever.
+
+        What the death of this process leaves unsaid does no harm: things ask what is next when they
+        connect again, and one that begins what was taken back is refused.
+        """
+        for _ in range(min(schedule.BATCH, len(self._withdrawn))):
+            job_id, thing, namespace = self._withdrawn.popleft()
+            self._notices.tell(thing, namespace)
+            if execution := self._store.execution(job_id, thing):
+                self._pass_on(execution)
+        return self._clock() + schedule.PAUSE if self._withdrawn else None
+
+    def _pass_on(self, execution: model.Execution) -> None:
+        for listener in self._listeners:
+            listener(execution.shown())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from verge.cloud.http import answers, routing
 from verge.cloud.jobs import errors
 
 PAGE = 250
+_FOREIGN = "cannot use nextToken: it was not given by this service"
 
 _T = TypeVar("_T")
 _ERRORS = {
@@ -69,22 +70,51 @@ def page(
     request: Request, name: str, items: Sequence[_T], show: Callable[[_T], Mapping[str, Any]]
 ) -> Response:
     """Answer the part of a list that `nextToken` and `maxResults` ask for. Raises JobError."""
-    size = number(request, "maxResults")
-    if size is not None and not 1 <= size <= PAGE:
-        raise errors.refuse(f"cannot use maxResults={size}: give 1 to {PAGE}")
-    start = _start(request.args.get("nextToken"))
-    end = start + (size or PAGE)
-    answer: dict[str, Any] = {name: [show(each) for each in items[start:end]]}
-    if end < len(items):
-        answer["nextToken"] = base64.urlsafe_b64encode(str(end).encode()).decode()
+    start = _start(request)
+    end = start + _size(request)
+    return _page(name, map(show, items[start:end]), str(end) if end < len(items) else None)
+
+
+def page_by_key(
+    request: Request,
+    name: str,
+    read: Callable[[str, int], Sequence[_T]],
+    key: Callable[[_T], str],
+    show: Callable[[_T], Mapping[str, Any]],
+) -> Response:
+    """Answer the same of a list that is ordered by a key. Raises JobError.
+
+    `read` returns so many of its entries, at most, behind a key.
+    """
+    size = _size(request)
+    found = read(_token(request), size + 1)
+    shown = found[:size]
+    return _page(name, map(show, shown), key(shown[-1]) if len(found) > size else None)
+
+
+def _page(name: str, shown: Iterable[Mapping[str, Any]], token: str | None) -> Response:
+    answer: dict[str, Any] = {name: list(shown)}
+    if token is not None:
+        answer["nextToken"] = base64.urlsafe_b64encode(token.encode()).decode()
     return answers.document(answer)
 
 
-def _start(token: str | None) -> int:
-    if not token:
-        return 0
+def _size(request: Request) -> int:
+    size = number(request, "maxResults")
+    if size is not None and not 1 <= size <= PAGE:
+        raise errors.refuse(f"cannot use maxResults={size}: give 1 to {PAGE}")
+    return size or PAGE
+
+
+def _start(request: Request) -> int:
+    token = _token(request) or "0"
+    if not token.isascii() or not token.isdigit():
+        raise errors.refuse(_FOREIGN)
+    return int(token)
+
+
+def _token(request: Request) -> str:
     try:
-        start = int(base64.urlsafe_b64decode(token.encode()))
+        return base64.urlsafe_b64decode(request.args.get("nextToken", "").encode()).decode()
     except (ValueError, binascii.Error) as error:
-        raise errors.refuse("cannot use nextToken: it was not given by this service") from error
-    return max(0, start)
+        raise errors.refuse(_FOREIGN) from error

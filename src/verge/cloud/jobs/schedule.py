@@ -7,6 +7,11 @@ from collections.abc import Callable, Sequence
 from verge.cloud import ports
 from verge.cloud.jobs import changes, model, rollout, service, states, targets
 
+BATCH = 20
+"""Things that are told in one turn, so that no other request waits for all of a large fleet."""
+PAUSE = 0.01
+"""Seconds between two turns in which the others have theirs."""
+
 
 class Schedule:
     """Carries out what is due. Each method returns when it is to be called again, or None."""
@@ -28,24 +33,16 @@ class Schedule:
             else:
                 self._forget_deleted(job)
 
-    def roll_out(self, job_id: str | None = None) -> float | None:
-        """Tell as many waiting things of their job as its rate allows now."""
-        active = self._store.jobs(active=True)
-        times = [self._roll_out(job) for job in active if job_id in (None, job.id)]
+    def roll_out(self) -> float | None:
+        """Tell some of the waiting things of their job, no more than its rate allows now."""
+        times = [self._roll_out(job) for job in self._store.jobs(active=True)]
         return min((time for time in times if time is not None), default=None)
 
     def expire(self) -> float | None:
         """End the executions whose device was not heard of in time."""
-        following = None
-        for execution in self._store.running():
-            expires_at = execution.expires_at
-            if expires_at is None:
-                continue
-            if expires_at <= self._clock():
-                self._time_out(execution)
-            elif following is None or expires_at < following:
-                following = expires_at
-        return following
+        for execution in self._store.overdue(self._clock()):
+            self._time_out(execution)
+        return self._store.next_expiry()
 
     def _follow(self, job: model.Job, members: Sequence[str]) -> None:
         known, belonging = self._store.members(job.id), set(members)
@@ -97,13 +94,17 @@ class Schedule:
             if current is None:
                 return None
             number, following = self._allowed(current)
-            chosen = self._store.waiting(job.id, number)
+            chosen = self._store.waiting(job.id, BATCH if number is None else min(number, BATCH))
+            if not chosen:
+                return following
             self._queue(found, current, chosen)
             if not self._store.waiting(job.id, 1):
                 return None
-            return self._allowed(current)[1] if chosen else following
+            return max(self._allowed(current)[1], self._clock() + PAUSE)
 
     def _allowed(self, job: model.Job) -> tuple[int | None, float]:
+        if not job.rollout:
+            return None, self._clock()
         # What was told within the last minute raises the rate of the next one.
         minute = self._clock() - rollout.WINDOW
         counts = self._store.counts(job.id, queued_until=minute)
@@ -115,19 +116,18 @@ class Schedule:
 
     def _queue(self, found: changes.Changes, job: model.Job, things: Sequence[str]) -> None:
         now, rows = self._clock(), []
+        former = self._store.newest(job.id, things)
         for thing in things:
             found.touch(thing, job.namespace)
-            former = self._store.execution(job.id, thing)
-            if former is None:
-                rows.append((thing, 1, now))
-            else:
+            if thing in former:
                 # A device takes a job again only if it was queued in a later second.
-                rows.append((thing, former.number + 1, max(now, int(former.queued_at) + 1.0)))
+                again = former[thing]
+                rows.append((thing, again.number + 1, max(now, int(again.queued_at) + 1.0)))
+            else:
+                rows.append((thing, 1, now))
         self._store.queue(job.id, rows)
         self._store.forget_waiting(job.id, things)
-        for thing in things:
-            if execution := self._store.execution(job.id, thing):
-                found.executions.append(execution)
+        found.executions.extend(self._store.newest(job.id, things).values())
 
     def _time_out(self, execution: model.Execution) -> None:
         with self._service.changing() as found:

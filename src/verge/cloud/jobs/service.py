@@ -284,10 +284,10 @@ class Service:
         *,
         force: bool = False,
     ) -> None:
-        for execution in self.store.pending_of_job(job.id):
-            if force or execution.status == states.QUEUED:
-                self._end(found, execution, states.CANCELED, force=force)
-        self.store.forget_waiting(job.id, self.store.waiting(job.id))
+        found.withdraw(job, self.clock(), forced=force)
+        for execution in self.store.pending_of_job(job.id) if force else ():
+            self._end(found, execution, states.CANCELED, force=force)
+        self.store.forget_all_waiting(job.id)
         job.status = states.CANCELED
         job.updated_at = job.completed_at = self.clock()
         job.reason_code, job.comment = reason, comment

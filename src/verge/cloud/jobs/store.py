@@ -12,60 +12,17 @@ import msgspec
 from verge.cloud import database
 from verge.cloud.jobs import model, states
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs_job (
-    id TEXT PRIMARY KEY,
-    namespace TEXT NOT NULL,
-    continuous INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    created_at REAL NOT NULL,
-    content TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS jobs_document (
-    job_id TEXT PRIMARY KEY REFERENCES jobs_job ON DELETE CASCADE,
-    document TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS jobs_member (
-    job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
-    thing TEXT NOT NULL,
-    PRIMARY KEY (job_id, thing)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS jobs_waiting (
-    job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
-    thing TEXT NOT NULL,
-    PRIMARY KEY (job_id, thing)
-);
-CREATE TABLE IF NOT EXISTS jobs_execution (
-    job_id TEXT NOT NULL REFERENCES jobs_job ON DELETE CASCADE,
-    thing TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    details TEXT NOT NULL DEFAULT '{}',
-    queued_at REAL NOT NULL,
-    started_at REAL,
-    updated_at REAL NOT NULL,
-    version INTEGER NOT NULL DEFAULT 1,
-    deadline REAL,
-    step_deadline REAL,
-    forced INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (job_id, thing, number)
-);
-CREATE INDEX IF NOT EXISTS jobs_execution_thing ON jobs_execution (thing, status);
-CREATE INDEX IF NOT EXISTS jobs_execution_status ON jobs_execution (job_id, status);
-CREATE INDEX IF NOT EXISTS jobs_execution_queued ON jobs_execution (job_id, queued_at);
-CREATE INDEX IF NOT EXISTS jobs_execution_running ON jobs_execution (status)
-    WHERE status = 'IN_PROGRESS';
-"""
-
-
 _SELECT = "SELECT e.*, j.namespace FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id "
+_RUNNING = "e.status = 'IN_PROGRESS'"
+_AMONG = "AND e.thing IN (SELECT value FROM json_each(?))"
+_EXPIRES = "min(coalesce(e.deadline, e.step_deadline), coalesce(e.step_deadline, e.deadline))"
 _LATEST = (
     "NOT EXISTS (SELECT 1 FROM jobs_execution l WHERE l.job_id = e.job_id "
     "AND l.thing = e.thing AND l.number > e.number) "
 )
 
 
-def _execution(row: database.Row) -> model.Execution:
+def _execution(row: database.Row | dict[str, Any]) -> model.Execution:
     values = dict(row)
     values["details"] = json.loads(values["details"])
     values["forced"] = bool(values["forced"])
@@ -123,39 +80,45 @@ class Store:
 
     def members(self, job_id: str) -> set[str]:
         """Return the things that the targets of a continuous job stood for when last asked."""
-        rows = self._database.all("SELECT thing FROM jobs_member WHERE job_id = ?", (job_id,))
-        return {row["thing"] for row in rows}
+        query = "SELECT thing FROM jobs_member WHERE job_id = ?"
+        return {row["thing"] for row in self._database.listed(query, ["thing"], (job_id,))}
 
     def change_members(self, job_id: str, joined: Iterable[str], left: Iterable[str]) -> None:
         """Remember who joined and who left since."""
-        self._database.executemany(
-            "INSERT OR IGNORE INTO jobs_member VALUES (?, ?)", [(job_id, each) for each in joined]
+        self._database.execute(
+            "INSERT OR IGNORE INTO jobs_member SELECT ?, value FROM json_each(?)",
+            (job_id, _array(joined)),
         )
-        self._database.executemany(
-            "DELETE FROM jobs_member WHERE job_id = ? AND thing = ?",
-            [(job_id, each) for each in left],
+        self._database.execute(
+            "DELETE FROM jobs_member WHERE job_id = ? AND thing IN "
+            "(SELECT value FROM json_each(?))",
+            (job_id, _array(left)),
         )
 
     def wait(self, job_id: str, things: Iterable[str]) -> None:
-        """Remember things that are still to be told of the job."""
-        self._database.executemany(
-            "INSERT OR IGNORE INTO jobs_waiting VALUES (?, ?)", [(job_id, each) for each in things]
+        """Remember things that are still to be told of the job, in this order."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO jobs_waiting SELECT ?, value FROM json_each(?)",
+            (job_id, _array(things)),
         )
 
     def waiting(self, job_id: str, limit: int | None = None) -> list[str]:
         """Return things that are still to be told, in their order."""
-        rows = self._database.all(
-            "SELECT thing FROM jobs_waiting WHERE job_id = ? ORDER BY rowid LIMIT ?",
-            (job_id, -1 if limit is None else limit),
-        )
-        return [row["thing"] for row in rows]
+        query = "SELECT thing FROM jobs_waiting WHERE job_id = ? ORDER BY rowid LIMIT ?"
+        values = (job_id, -1 if limit is None else limit)
+        return [row["thing"] for row in self._database.listed(query, ["thing"], values)]
 
     def forget_waiting(self, job_id: str, things: Iterable[str]) -> None:
         """Take things off the list of those still to be told."""
-        self._database.executemany(
-            "DELETE FROM jobs_waiting WHERE job_id = ? AND thing = ?",
-            [(job_id, each) for each in things],
+        self._database.execute(
+            "DELETE FROM jobs_waiting WHERE job_id = ? AND thing IN "
+            "(SELECT value FROM json_each(?))",
+            (job_id, _array(things)),
         )
+
+    def forget_all_waiting(self, job_id: str) -> None:
+        """Tell nobody of a job any more."""
+        self._database.execute("DELETE FROM jobs_waiting WHERE job_id = ?", (job_id,))
 
     def queue(self, job_id: str, rows: Sequence[tuple[str, int, float]]) -> None:
         """Add executions: thing, number and the time they were queued."""
@@ -164,6 +127,17 @@ class Store:
             "VALUES (?, ?, ?, 'QUEUED', ?, ?)",
             [(job_id, thing, number, at, at) for thing, number, at in rows],
         )
+
+    def cancel_queued(self, job_id: str, now: float, *, forced: bool) -> list[str]:
+        """End the executions that no device has begun; return their things."""
+        query = "SELECT thing FROM jobs_execution WHERE job_id = ? AND status = 'QUEUED'"
+        things = [row["thing"] for row in self._database.listed(query, ["thing"], (job_id,))]
+        self._database.execute(
+            "UPDATE jobs_execution SET status = 'CANCELED', updated_at = ?, version = version + 1, "
+            "forced = ? WHERE job_id = ? AND status = 'QUEUED'",
+            (now, forced, job_id),
+        )
+        return things
 
     def save_execution(self, execution: model.Execution) -> None:
         """Keep what has changed of an execution."""
@@ -203,12 +177,29 @@ class Store:
         row = self._database.one(_SELECT + where + "ORDER BY e.number DESC", values)
         return None if row is None else _execution(row)
 
-    def executions_of_job(self, job_id: str) -> list[model.Execution]:
-        """Return the newest execution of a job for each of its things, by thing."""
-        rows = self._database.all(
-            _SELECT + "WHERE e.job_id = ? AND " + _LATEST + "ORDER BY e.thing", (job_id,)
+    def executions_of_job(
+        self, job_id: str, *, status: str | None = None, after: str = "", most: int = -1
+    ) -> list[model.Execution]:
+        """Return the newest execution of a job for each of its things, by thing.
+
+        `status` chooses those that have it; at most so many, behind a thing. Times are exact to
+        some microseconds.
+        """
+        rows = self._database.listed(
+            _SELECT + "WHERE e.job_id = ?1 AND e.thing > ?2 AND (?3 IS NULL OR e.status = ?3) AND "
+            f"{_LATEST} ORDER BY e.thing LIMIT ?4",
+            model.Execution.__struct_fields__,
+            (job_id, after, status, most),
         )
         return [_execution(row) for row in rows]
+
+    def newest(self, job_id: str, things: Iterable[str]) -> dict[str, model.Execution]:
+        """Return the newest execution of a job for those of some things that have one."""
+        rows = self._database.all(
+            _SELECT + "WHERE e.job_id = ? AND " + _LATEST + _AMONG,
+            (job_id, _array(things)),
+        )
+        return {row["thing"]: _execution(row) for row in rows}
 
     def executions_of_thing(self, thing: str) -> list[model.Execution]:
         """Return all executions for a thing, oldest first."""
@@ -251,13 +242,17 @@ class Store:
         )
         return [(row["thing"], row["namespace"]) for row in rows]
 
-    def running(self) -> list[model.Execution]:
-        """Return the executions that can time out."""
-        rows = self._database.all(
-            _SELECT + "WHERE e.status = 'IN_PROGRESS' "
-            "AND (e.deadline IS NOT NULL OR e.step_deadline IS NOT NULL)"
-        )
+    def overdue(self, now: float) -> list[model.Execution]:
+        """Return the executions whose time has run out."""
+        rows = self._database.all(f"{_SELECT} WHERE {_EXPIRES} <= ? AND {_RUNNING}", (now,))
         return [_execution(row) for row in rows]
+
+    def next_expiry(self) -> float | None:
+        """Return when the time of the next execution runs out."""
+        row = self._database.one(
+            f"SELECT min({_EXPIRES}) FROM jobs_execution e WHERE {_RUNNING}"  # noqa: S608 - written here
+        )
+        return None if row is None else row[0]
 
     def counts(self, job_id: str, queued_until: float | None = None) -> dict[str, int]:
         """Return the number of executions of a job by status, or of those queued until a time."""
@@ -276,6 +271,11 @@ class Store:
             (job_id, time),
         )
         return [row["queued_at"] for row in rows]
+
+
+def _array(values: Iterable[str]) -> str:
+    """Return values for one statement: a statement for each gives up its turn as often."""
+    return json.dumps(list(values))
 
 
 def _content(job: model.Job) -> str:

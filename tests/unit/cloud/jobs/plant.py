@@ -8,6 +8,7 @@ from typing import Any
 from tests.support import cloud_doubles as doubles
 from tests.support import cloud_http
 from verge.cloud import database, jobs, ports, settings
+from verge.cloud.jobs import schedule
 
 START = 1_700_000_000.25
 NAMESPACE = ports.GREENGRASS_NAMESPACE
@@ -54,7 +55,17 @@ class Plant:
         return None if following is None else following - self.now
 
     def create(self, job_id: str = "job", **members: Any) -> None:
-        """Create a job of Greengrass for the line."""
+        """Create a job of Greengrass for the line, and tell the things that may be told now."""
+        self.keep(job_id, **members)
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the things that may be told at this moment, turn by turn."""
+        while (following := self.look()) is not None and following < 2 * schedule.PAUSE:
+            pass
+
+    def keep(self, job_id: str = "job", **members: Any) -> None:
+        """Create a job of Greengrass for the line, and tell nobody yet."""
         values: dict[str, Any] = {
             "id": job_id,
             "targets": (LINE,),

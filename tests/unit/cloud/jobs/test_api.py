@@ -27,9 +27,11 @@ class Clients:
         self.data = cloud_http.client("iot-jobs-data", url)
 
     def create(self, job_id: str = "job", **members: Any) -> Any:
-        """Create a job for the line."""
+        """Create a job for the line, and tell the things that may be told now."""
         asked = {"targets": [plant.LINE], "document": DOCUMENT, **members}
-        return self.iot.create_job(jobId=job_id, **asked)
+        made = self.iot.create_job(jobId=job_id, **asked)
+        self.line.tell()
+        return made
 
 
 @pytest.fixture
@@ -122,6 +124,28 @@ def test_targets_can_be_added_to_a_continuous_job(clients: Clients) -> None:
     clients.line.look()
     assert clients.line.statuses()["robot"] == "QUEUED"
     assert refusal(clients.iot.associate_targets_with_job, jobId="snap", targets=more)[1] == 400
+
+
+def test_pages_of_executions_follow_one_another(clients: Clients) -> None:
+    """A page begins behind the thing that the one before ended with, whatever became of that."""
+    clients.create()
+
+    def page(**asked: Any) -> tuple[list[str], Any]:
+        found = clients.iot.list_job_executions_for_job(jobId="job", maxResults=1, **asked)
+        arns = [each["thingArn"] for each in found["executionSummaries"]]
+        return [arn.rpartition("/")[2] for arn in arns], found.get("nextToken")
+
+    first, token = page()
+    assert first == ["press-1"]
+    clients.iot.delete_job_execution(
+        jobId="job", thingName="press-1", executionNumber=1, force=True
+    )
+    second, token = page(nextToken=token)
+    third, end = page(nextToken=token)
+    assert (second, third, end) == (["press-2"], ["press-3"], None)
+    clients.iot.cancel_job_execution(jobId="job", thingName="press-2")
+    assert page(status="QUEUED") == (["press-3"], None)
+    assert page(status="CANCELED") == (["press-2"], None)
 
 
 def test_executions_are_listed_both_ways(clients: Clients) -> None:

@@ -54,6 +54,7 @@ class Events(stateful.RuleBasedStateMachine):
         """A tool cancels a job."""
         if job in self.created:
             self.line.engine.cancel(job)
+            self.line.tell()
 
     @stateful.rule(
         thing=things, job=jobs, status=strategies.sampled_from(sorted(states.REPORTABLE))

@@ -266,6 +266,7 @@ def test_a_job_that_fails_too_often_is_aborted(line: plant.Plant) -> None:
     line.bus.take()
     line.report("press-5", "FAILED")
     assert line.engine.status("job") == "CANCELED"
+    line.tell()
     counts = sorted(line.statuses().values())
     assert counts.count("CANCELED") == 3
     assert line.told("press-6", "notify") == [{"timestamp": int(line.now), "jobs": {}}]
