@@ -9,6 +9,7 @@ the monotonic clock, which all processes share), how long it took (ms) and how m
 
 from __future__ import annotations
 
+import gc
 import select
 import sys
 import time
@@ -29,6 +30,11 @@ def main() -> None:
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
         aws_secret_access_key="an-example-secret-of-forty-characters-000",
     )
+    client.list_core_devices(maxResults=1)
+    # A full collection in this process looks at what botocore keeps, sixty thousand objects, which
+    # takes some 60 ms and would count as the cloud's.
+    gc.collect()
+    gc.freeze()
     print("ready", flush=True)
     token: dict[str, Any] = {}
     lines: list[str] = []
