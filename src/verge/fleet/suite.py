@@ -25,10 +25,12 @@ _PYTEST = (sys.executable, "-m", "pytest", "-q")
 _NO_DEVICE = ("-m", "not device")
 # Most tests wait for processes. A file stays with one worker, which starts once what it needs.
 _SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
+_CLOUD_CONTRACT = "tests/contract/cloud"
 _QUICK_TESTS = (
     ("Unit and component tests", "tests/unit", "components", *_NO_DEVICE, *_SIDE_BY_SIDE),
+    ("Contract tests", "tests/contract", "--ignore", _CLOUD_CONTRACT, *_NO_DEVICE, *_SIDE_BY_SIDE),
     # One after the other: what one file has seen of the cloud's answers the next one counts.
-    ("Contract tests", "tests/contract", *_NO_DEVICE),
+    ("Contract tests of the cloud", _CLOUD_CONTRACT, *_NO_DEVICE),
     ("Integration tests", "tests/integration", *_NO_DEVICE, *_SIDE_BY_SIDE),
 )
 # A device boots, is provisioned and torn down within one test, and its progress is worth seeing.
