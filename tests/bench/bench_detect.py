@@ -30,6 +30,8 @@ from tests.bench.bench_nucleus import Figure, show
 from tests.integration.components import line as lines
 
 SSH_CONFIG = lines.ROOT / ".verge" / "ssh" / "config"
+NUCLEUS_PYTHON = "/opt/verge/nucleus/bin/python"
+"""Where role `greengrass` installs the nucleus."""
 DRIVER = Path(__file__).with_name("detect_driver.py")
 LARGE = (4000, 3000)
 """12 megapixels."""
@@ -113,14 +115,13 @@ def _prepare_device(ssh: Sequence[str]) -> Place:
     """Find the detector on a device and bring pictures there."""
     root = "/greengrass/v2"
     find = f"ls -d {root}/packages/artifacts-unarchived/{lines.DETECTOR}/*/{lines.DETECTOR}/src"
-    interpreter = "head -1 $(command -v verge-nucleus) | cut -c 3-"
     found = subprocess.run(
-        [*ssh, f"sudo sh -c '{find} | sort -V | tail -1'; mktemp -d; {interpreter}"],
+        [*ssh, f"sudo sh -c '{find} | sort -V | tail -1'; mktemp -d"],
         capture_output=True,
         text=True,
         check=True,
     )
-    source, folder, nucleus = found.stdout.split()
+    source, folder = found.stdout.split()
     with tempfile.TemporaryDirectory() as made:
         for path in make_pictures(Path(made)):
             with path.open("rb") as file:
@@ -131,7 +132,7 @@ def _prepare_device(ssh: Sequence[str]) -> Place:
                 )
     python = f"{root}/work/{lines.RUNTIME}/current/bin/python"
     return Place(
-        command=[*ssh, "sudo", nucleus],
+        command=[*ssh, "sudo", NUCLEUS_PYTHON],
         runtime=[*ssh, "sudo", "env", f"PYTHONPATH={source}", python],
         root=root,
         inbox="/var/lib/verge/pictures",
