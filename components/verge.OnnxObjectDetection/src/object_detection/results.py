@@ -56,7 +56,8 @@ class ResultStore:
 
         Raises OSError.
         """
-        self._drop_expected(identity)
+        if (former := self._expected.pop(identity, None)) is not None:
+            os.close(former)  # That answer was never stored, so the event came again.
         part = _part_path(self._document_path(identity))
         self._expected[identity] = os.open(part, _CREATE, 0o666)
 
@@ -87,10 +88,6 @@ class ResultStore:
 
     def _document_path(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"
-
-    def _drop_expected(self, identity: str) -> None:
-        if (descriptor := self._expected.pop(identity, None)) is not None:
-            os.close(descriptor)
 
     def _write(self, target: Path, data: bytes) -> None:
         part = _part_path(target)
