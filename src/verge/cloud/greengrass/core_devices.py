@@ -115,15 +115,15 @@ class Registry:
                 conditions.append(f"{name} = ?")
                 values.append(params[name])
         listed = {name: column for name, column in _COLUMNS.items() if name != "coreVersion"}
+        chosen = ", ".join(f"{column} AS {name}" for name, column in listed.items())
         rows = self._database.listed(
-            f"SELECT * FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608 - written here
+            f"SELECT {chosen} FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608 - written here
             " ORDER BY thing LIMIT ?",
-            list(listed.values()),
+            list(listed),
             [*values, page.fetch],
         )
-        shown, token = page.cut(rows, lambda row: str(row["thing"]))
-        devices = [{name: row[column] for name, column in listed.items()} for row in shown]
-        return {"coreDevices": devices, "nextToken": token}
+        shown, token = page.cut(rows, lambda row: str(row["coreDeviceThingName"]))
+        return {"coreDevices": shown, "nextToken": token}
 
     def installed(self, params: Params) -> Result:
         """Return a page of the components on a device, by name."""

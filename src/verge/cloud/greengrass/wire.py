@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from botocore import model as boto
@@ -20,7 +21,6 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: a configuration of 10 MiB, escaped once, and what goes with it."""
 
 _NUMBERS = {"integer": int, "long": int, "double": float, "float": float}
-_PLAIN = frozenset({"string", "boolean", *_NUMBERS})
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -133,39 +133,69 @@ def _from_json(shape: boto.Shape, value: Any) -> Any:
 
 
 def _to_json(shape: boto.Shape, value: Any) -> Any:
-    if isinstance(shape, boto.StructureShape):
-        return {
-            each.key: item if each.plain else _to_json(each.shape, item)
-            for each in _members(shape)
-            if (item := value.get(each.name)) is not None
-        }
-    if isinstance(shape, boto.ListShape):
-        return [_to_json(shape.member, item) for item in value]
-    if isinstance(shape, boto.MapShape):
-        return {key: _to_json(shape.value, item) for key, item in value.items()}
-    if shape.type_name == "blob":
-        return base64.b64encode(value).decode()
-    if isinstance(value, datetime):
-        return round(value.timestamp(), 3)
-    return round(value, 3) if shape.type_name == "timestamp" else value
+    encode = _encoder(shape)
+    return value if encode is None else encode(value)
 
 
-class _Member(NamedTuple):
-    """A member of a structure: its names in the model and in JSON; `plain` goes out as it is."""
-
-    name: str
-    key: str
-    shape: boto.Shape
-    plain: bool
+_Encode = Callable[[Any], Any]
 
 
 @cache
-def _members(shape: boto.StructureShape) -> tuple[_Member, ...]:
-    """Return the members of a structure, looked up once: a page has hundreds of one kind."""
-    return tuple(
-        _Member(name, member.serialization.get("name", name), member, member.type_name in _PLAIN)
-        for name, member in shape.members.items()
-    )
+def _encoder(shape: boto.Shape) -> _Encode | None:
+    """Return what makes JSON of values of a shape; None where they go out as they are.
+
+    Made once for each shape: a page has hundreds of values of one kind.
+    """
+    if isinstance(shape, boto.StructureShape):
+        return _Structure(shape).encode
+    if isinstance(shape, boto.ListShape):
+        return functools.partial(_list_to_json, shape.member)
+    if isinstance(shape, boto.MapShape):
+        return functools.partial(_map_to_json, shape.value)
+    return _SCALARS.get(shape.type_name)
+
+
+class _Structure:
+    """Makes JSON of a structure's members, by their names there."""
+
+    def __init__(self, shape: boto.StructureShape) -> None:
+        self._shape = shape
+
+    @functools.cached_property
+    def _members(self) -> list[tuple[str, str, _Encode | None]]:
+        """Names in the model and in JSON; looked up late, because structures may hold their own."""
+        return [
+            (name, member.serialization.get("name", name), _encoder(member))
+            for name, member in self._shape.members.items()
+        ]
+
+    def encode(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the members that there are."""
+        return {
+            key: item if encode is None else encode(item)
+            for name, key, encode in self._members
+            if (item := value.get(name)) is not None
+        }
+
+
+def _list_to_json(member: boto.Shape, value: Iterable[Any]) -> list[Any]:
+    encode = _encoder(member)
+    return list(value) if encode is None else [encode(item) for item in value]
+
+
+def _map_to_json(member: boto.Shape, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _to_json(member, item) for key, item in value.items()}
+
+
+def _time_to_json(value: datetime | float) -> float:
+    return round(value.timestamp() if isinstance(value, datetime) else value, 3)
+
+
+def _blob_to_json(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+_SCALARS: dict[str, _Encode] = {"timestamp": _time_to_json, "blob": _blob_to_json}
 
 
 def _json(document: Any, status: int) -> Response:
