@@ -3,8 +3,9 @@
     page_reader.py URL REGION PAUSE
 
 Reads the list of core devices from the front to the end, page by page with a pause between two,
-until standard input ends. Then prints one line for each page: when it was asked for (seconds of
-the monotonic clock, which all processes share), how long it took (ms) and how many devices it had.
+until standard input ends. Then prints one line for each page: how long the call took (ms), how long
+it waited for the answer, from the request sent to the answer read (ms), and how long this process
+wanted a processor and got none (ms), because it shares them with the devices and the cloud.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import gc
 import select
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -30,6 +32,10 @@ def main() -> None:
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
         aws_secret_access_key="an-example-secret-of-forty-characters-000",
     )
+    sent = [0.0]
+    answered = [0.0]
+    client.meta.events.register("before-send", lambda **_: _note(sent))
+    client.meta.events.register("response-received", lambda **_: _note(answered))
     client.list_core_devices(maxResults=1)
     # A full collection in this process looks at what botocore keeps, sixty thousand objects, which
     # takes some 60 ms and would count as the cloud's.
@@ -39,12 +45,22 @@ def main() -> None:
     token: dict[str, Any] = {}
     lines: list[str] = []
     while not select.select([sys.stdin], [], [], pause)[0]:
-        began = time.monotonic()
+        began, starved = time.monotonic(), _starved()
         page = client.list_core_devices(maxResults=PAGE, **token)
-        took = (time.monotonic() - began) * 1000
-        lines.append(f"{began} {took} {len(page['coreDevices'])}")
+        took = time.monotonic() - began
+        spans = (took, answered[0] - sent[0], _starved() - starved)
+        lines.append(" ".join(f"{span * 1000:.3f}" for span in spans))
         token = {"nextToken": page["nextToken"]} if page.get("nextToken") else {}
     print("\n".join(lines))
+
+
+def _note(moment: list[float]) -> None:
+    moment[0] = time.monotonic()
+
+
+def _starved() -> float:
+    """Return how long this thread has waited for a processor, in seconds (proc(5), schedstat)."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud import aws, console, database, edge, greengrass, jobs, objects, shadows
+from verge.cloud import aws, console, database, edge, greengrass, jobs, objects, precedence, shadows
 from verge.cloud import settings as configured
 from verge.cloud.aws import operations
 from verge.cloud.broker import broker
@@ -46,6 +46,7 @@ class Cloud:
             settings.api_address,
             settings.api_port,
             application.Application(self._answer),
+            during=precedence.ANSWERS.held,
         )
         self._ended.callback(self._api.server_close)
         rows = database.Database(

@@ -15,20 +15,19 @@ import time
 
 SWITCH_INTERVAL = 0.0005
 """Seconds that a thread computes while others wait for their turn."""
-LOOK = 0.1
-"""Seconds after which what is new is looked at, if it has been through the younger generations:
-many short looks take no longer than few long ones."""
+LOOK = 0.02
+"""Seconds after which what is new is looked at, if it has been through the youngest generation:
+many short looks take no longer than few long ones, and an answer waits for one of them at most."""
 GROWTH = 10
 """What was set aside is looked at again once the process holds so many times as much,"""
 QUIET_GROWTH = 1.5
 """or so many times where nobody waits."""
 QUIET = 5.0
 """Seconds in which hardly anything was done: nobody waits now."""
-QUIET_SHARE = 0.1
+QUIET_SHARE = 0.02
 """Of a core, at most, in that time."""
 
 _NEVER = 2**31 - 1
-_OLDEST = 2
 
 
 def keep_short() -> None:
@@ -63,7 +62,7 @@ class _Collector:
             whole = self._is_time_for_all()
             if whole:
                 gc.unfreeze()
-            if whole or gc.get_count()[_OLDEST]:
+            if whole or any(gc.get_count()[1:]):
                 gc.collect()
                 gc.freeze()
             if whole:

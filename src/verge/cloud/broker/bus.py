@@ -15,7 +15,7 @@ import msgspec
 from paho.mqtt import client as paho
 from paho.mqtt import enums, packettypes, properties, reasoncodes, subscribeoptions
 
-from verge.cloud import ports
+from verge.cloud import ports, precedence
 from verge.cloud.broker import backlog, sender, topics
 
 KEEP_ALIVE = 30
@@ -137,6 +137,7 @@ class Bus:
 
     def _received(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
         self._work.put(message)
+        precedence.ANSWERS.give_way()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -150,6 +151,7 @@ class Bus:
                 for callback in self._callbacks:
                     self._try(callback, "connection")
             elif message is not None:
+                precedence.ANSWERS.give_way()
                 self._handle(message)
 
     def _handle(self, message: paho.MQTTMessage) -> None:

@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Callable
 
+from verge.cloud import precedence
 from verge.cloud.broker import filters, mosquitto, packets, saver
 
 MAX_PACKET = mosquitto.MAX_PAYLOAD + 128 * 1024
@@ -61,6 +62,7 @@ class Relay:
         data = b""
         while True:
             counted = False
+            precedence.ANSWERS.give_way()
             for packet in splitter.feed(data):
                 verdict = self._rules.from_device(packet)
                 self._broker[1].write(verdict.onward)
@@ -78,6 +80,7 @@ class Relay:
     async def _carry_down(self) -> None:
         splitter = packets.Splitter(MAX_PACKET)
         while data := await self._broker[0].read(CHUNK):
+            precedence.ANSWERS.give_way()
             for packet in splitter.feed(data):
                 verdict = self._rules.from_broker(packet)
                 self._device[1].write(verdict.onward)
@@ -95,5 +98,8 @@ def _release(writer: asyncio.StreamWriter, held: bytes) -> None:
 
 
 async def _drain(writer: asyncio.StreamWriter) -> None:
+    """Wait for a receiver that is behind; the others, nearly all, cost no timer."""
+    if not writer.transport.get_write_buffer_size():
+        return
     async with asyncio.timeout(STALLED):
         await writer.drain()

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from paho.mqtt import client as paho
 
+from verge.cloud import precedence
+
 STOP_PATIENCE = 2.0
 """Seconds without a sign of the broker after which the rest is given up at the end."""
 
@@ -80,6 +82,7 @@ class Sender:
                 return
             if event is _Event.STOP:
                 patience = STOP_PATIENCE
+            precedence.ANSWERS.give_way()
             self._note(event)
             self._settled = self._connected and (self._settled or not self._unfinished)
             while self._settled and self._waiting and len(self._unfinished) < self._most:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
+from collections.abc import Mapping
 
 from werkzeug.wrappers import Request, Response
 
 from verge.cloud import database as db
-from verge.cloud import ports
+from verge.cloud import ports, precedence
 from verge.cloud import settings as configuration
 from verge.cloud.edge import credentials, data_plane, guard, links
 from verge.cloud.http import application, routing, server
 from verge.cloud.identity import authority as authorities
 
 SCHEMA = credentials.SCHEMA
+
+AT_ONCE = 2
+"""Requests of devices that are worked on at a time, however many devices ask at once: they compute,
+so more threads would finish none of them sooner, only make everybody else's turn come later."""
 
 _OURS = ("/greengrass/", "/role-aliases/")
 _ENDED = """<?xml version="1.0" encoding="UTF-8"?>
@@ -41,6 +47,7 @@ class Listeners:
         database: db.Database,
     ) -> None:
         """Raises SettingsError for an address or port that cannot be had."""
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
         watch = guard.Guard(settings=settings, things=things)
         self._s3 = s3
         self._s3_host = re.compile(
@@ -54,7 +61,7 @@ class Listeners:
         )
         routes = (*plane.routes(), *self._credentials.routes())
         self._devices = application.by_route(
-            [each._replace(handler=data_plane.refusing(each.handler)) for each in routes],
+            [each._replace(handler=self._in_turn(each.handler)) for each in routes],
             self._otherwise,
         )
         context = authority.context(ssl.CERT_OPTIONAL)
@@ -104,6 +111,18 @@ class Listeners:
             self._servers.append(listener)
             port = listener.port
         return port
+
+    def _in_turn(self, handler: routing.Handler) -> routing.Handler:
+        """Return a handler that few threads are in at a time, none of which waits for a client."""
+        refusing = data_plane.refusing(handler)
+
+        def answer(request: Request, in_path: Mapping[str, str]) -> Response:
+            request.get_data()
+            with self._turns:
+                precedence.ANSWERS.give_way()
+                return refusing(request, in_path)
+
+        return answer
 
     def _otherwise(self, request: Request) -> Response:
         if routing.raw_path(request).startswith(_OURS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import logging
@@ -57,10 +58,16 @@ class Connection(http.server.BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """Wait for one request and answer it."""
         try:
-            super().handle_one_request()
+            with contextlib.ExitStack() as self._request:
+                super().handle_one_request()
         except (ConnectionError, TimeoutError, ssl.SSLError) as error:
             self.close_connection = True
             _log.debug("Connection lost port=%d reason=%s", self.server.port, error)
+
+    def parse_request(self) -> bool:
+        """Begin with a request whose first line has come."""
+        self._request.enter_context(self.server.during())
+        return super().parse_request()
 
     def _answer(self) -> None:
         with self.server.busy(self.connection):

@@ -10,7 +10,8 @@ import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from verge.cloud import errors
@@ -48,11 +49,16 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         context: ssl.SSLContext | None = None,
         option: str = "--port",
         max_body: int | None = connection.MAX_BODY,
+        during: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
-        """Listen; port 0 means any. Raises SettingsError, which names `option` as the way out."""
+        """Listen; port 0 means any. Raises SettingsError, which names `option` as the way out.
+
+        `during` is entered for each request, from its first line to the end of its answer.
+        """
         self.application = application
         self.context = context
         self.max_body = max_body
+        self.during = during
         self._thread: threading.Thread | None = None
         self._open: set[socket.socket] = set()
         self._busy: set[socket.socket] = set()

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from verge.cloud import precedence
+
 _CLOCK_CHECK = 60.0  # deadlines are of the wall clock, which may be set while nothing is due
 _RETRY = 5.0  # after an error, such as a full disk
 
@@ -47,6 +49,7 @@ class Worker:
 
     def _run(self) -> None:
         while self._wait():
+            precedence.ANSWERS.give_way()
             try:
                 following = self._work()
             except Exception:  # noqa: BLE001 - a full disk today must not end time for good

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import contextlib
 import datetime as dt
 import hashlib
@@ -10,6 +11,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +22,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests.support import cloud_doubles, devices
 from verge.cloud import aws, database, edge, errors, ports, settings
-from verge.cloud.edge import data_plane, links
+from verge.cloud.edge import data_plane, links, listeners
 from verge.cloud.http import answers, routing
 from verge.cloud.identity import authority
 
@@ -30,7 +32,13 @@ DOCUMENT = b'{"deploymentId": "d1", "components": {}}'
 
 
 class Greengrass:
-    """Knows one component and one deployment of press-07."""
+    """Knows one component and one deployment of press-07; notes how many ask it at a time."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.inside: set[int] = set()
+        self.most = 0
 
     def handler(self, operation: str) -> routing.Handler:
         """Answer with the name of the operation and what stood in the path."""
@@ -41,7 +49,11 @@ class Greengrass:
         return answer
 
     def may_resolve(self, thing: str, component: str) -> bool:
-        """Allow press-07 its own component."""
+        """Allow press-07 its own component, once it is open."""
+        self.inside.add(threading.get_ident())
+        self.most = max(self.most, len(self.inside))
+        self.open.wait()
+        self.inside.discard(threading.get_ident())
         return (thing, component) == ("press-07", OWN)
 
     def configuration_document(self, thing: str, deployment_id: str) -> bytes | None:
@@ -71,12 +83,13 @@ class Edge:
         self.things = cloud_doubles.Registry()
         self.rows = database.Database(self.settings.database, [aws.SCHEMA, edge.SCHEMA])
         self.sessions = aws.Sessions(database=self.rows, now=clock)
+        self.greengrass = Greengrass()
         self.listeners = edge.Listeners(
             settings=self.settings,
             authority=self.authority,
             things=self.things,
             sessions=self.sessions,
-            greengrass=Greengrass(),
+            greengrass=self.greengrass,
             s3=lambda request: answers.document({"s3": request.host, "path": request.path}),
             database=self.rows,
         )
@@ -406,6 +419,39 @@ def test_slow_handshake(site: Edge) -> None:
     with socket.create_connection(("127.0.0.1", site.listeners.device_port)) as slow:
         slow.sendall(b"\x16\x03\x01")
         assert site.ask(None, "GET", "/bucket/key")[0] == 200
+
+
+def test_devices_take_turns(site: Edge) -> None:
+    """Of many devices that ask at once few are worked on at a time, and S3 waits for none."""
+    identity = site.add("press-07")
+    path = f"{BASE}/resolveComponentCandidates"
+    site.greengrass.open.clear()
+    site.greengrass.most = 0
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        try:
+            asked = [
+                pool.submit(site.ask, identity, "POST", path, candidates(OWN)) for _ in range(8)
+            ]
+            devices.until(lambda: len(site.greengrass.inside) == listeners.AT_ONCE, "some came in")
+            assert site.ask(identity, "GET", "/bucket/key")[0] == 200
+        finally:
+            site.greengrass.open.set()
+        assert {each.result()[0] for each in asked} == {200}
+    assert site.greengrass.most == listeners.AT_ONCE
+
+
+def test_slow_bodies(site: Edge) -> None:
+    """Devices that never send the whole of their request take nobody's turn."""
+    identity = site.add("press-07")
+    path = f"{BASE}/resolveComponentCandidates"
+    context = ssl.create_default_context(cafile=str(site.authority.certificate))
+    context.load_cert_chain(identity.certificate, identity.key)
+    with contextlib.ExitStack() as stack:
+        for _ in range(listeners.AT_ONCE + 1):
+            plain = socket.create_connection(("127.0.0.1", site.listeners.device_port))
+            slow = stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1"))
+            slow.sendall(f"POST {path} HTTP/1.1\r\nContent-Length: 9\r\n\r\n{{".encode())
+        assert site.ask(identity, "POST", path, candidates(OWN))[0] == 200
 
 
 def test_several_addresses(tmp_path: Path) -> None:

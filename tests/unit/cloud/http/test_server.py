@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from werkzeug.wrappers import Request, Response
 
+from tests.support import devices
 from verge.cloud import errors
 from verge.cloud.http import application, routing, server
 
@@ -91,6 +92,40 @@ def test_the_raw_path_is_kept(connection: http.client.HTTPConnection) -> None:
     """An encoded slash is told from a slash."""
     connection.request("GET", "/raw%2Fa/b%20c?d=e")
     assert connection.getresponse().read() == b"/raw%2Fa/b%20c"
+
+
+def test_a_request_is_told_from_an_idle_connection() -> None:
+    """What is to hold during requests begins with each and ends with its answer, also a refusal."""
+    inside: list[str] = []
+    seen: list[list[str]] = []
+
+    @contextlib.contextmanager
+    def during() -> Iterator[None]:
+        inside.append("request")
+        try:
+            yield
+        finally:
+            inside.clear()
+
+    def answer(_: Request) -> Response:
+        seen.append(list(inside))
+        return Response(b"done")
+
+    running = server.Server("127.0.0.1", 0, application.Application(answer), during=during)
+    running.start()
+    try:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+        ) as idle:
+            for _ in range(2):
+                idle.request("GET", "/")
+                assert idle.getresponse().read() == b"done"
+                devices.until(lambda: not inside, "the request is over")
+        assert seen == [["request"], ["request"]]
+        assert b"BadRequest" in _raw(running.port, b"GET / HTTP/x\r\n\r\n")
+        devices.until(lambda: not inside, "the refused request is over")
+    finally:
+        running.stop()
 
 
 def test_a_defect_is_an_error_of_the_server(connection: http.client.HTTPConnection) -> None:
