@@ -251,9 +251,11 @@ class NucleusProcess:
         await self.until(reached, f"deployment {deployment} ends")
         return found
 
-    async def until(self, reached: Callable[[], Any], what: str) -> None:
+    async def until(
+        self, reached: Callable[[], Any], what: str, patience: float = PATIENCE
+    ) -> None:
         """Wait for a condition, which may be asynchronous."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while True:
             outcome = reached()
             if asyncio.iscoroutine(outcome):

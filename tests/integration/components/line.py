@@ -102,12 +102,14 @@ class Line:
         assert set(found) == wanted
         return found
 
-    async def results_of_at_least(self, count: int) -> None:
-        """Wait until so many pictures have a result."""
+    async def results_of_at_least(self, count: int, patience: float = nuclei.PATIENCE) -> None:
+        """Wait until so many pictures have a result, at most so many seconds for one of them."""
         while len(self.documents()) < count:
             before = len(self.documents())
             await self.nucleus.until(
-                functools.partial(self._has_more_than, before), f"more than {before} results"
+                functools.partial(self._has_more_than, before),
+                f"more than {before} results",
+                patience,
             )
 
     def _has_more_than(self, count: int) -> bool:

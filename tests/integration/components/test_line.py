@@ -204,5 +204,6 @@ async def _drop_slowly(line: lines.Line, sources: list[Path]) -> list[str]:
         names.append(f"picture-{number:03}.jpg")
         line.drop(source, names[-1])
         if number < len(sources) // 2:
-            await line.results_of_at_least(number + 1)
+            # The detector rests while a deployment tries a broken model three times.
+            await line.results_of_at_least(number + 1, patience=90)
     return names
