@@ -6,6 +6,9 @@ Publisher and subscriber are processes of their own with awsiotsdk V2 clients. T
 server are measured in turns, so that other load on the machine falls on both. Goals: p50 ≤ 1.5
 times the floor and ≤ 0.4 ms, p99 ≤ 1 ms, ≥ 4,000 messages a second with 64 in flight. How much
 processor time a message costs the server and the two clients says which of them a rate is bound by.
+
+Where there is a C compiler the same floor is measured in native code, too: it tells what the
+clients and the machine take whatever the server is, and so which goals can be reached here at all.
 """
 
 from __future__ import annotations
@@ -13,10 +16,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
+import subprocess
 import tempfile
 import threading
 import time
@@ -32,18 +38,29 @@ TEXT = "x" * 200
 IN_FLIGHT = 64
 
 
+def templates() -> dict[str, Any]:
+    """Return what a floor answers with."""
+    from verge.nucleus.ipc import rpc
+
+    name, message = rpc.NAMESPACE, rpc.MessageType.APPLICATION_MESSAGE
+    return {
+        "ACCEPTED": rpc.Template(rpc.MessageType.CONNECT_ACK, rpc.Flag.CONNECTION_ACCEPTED),
+        "PUBLISHED": rpc.Template(
+            message, rpc.Flag.TERMINATE_STREAM, f"{name}PublishToTopicResponse"
+        ),
+        "SUBSCRIBED": rpc.Template(message, 0, f"{name}SubscribeToTopicResponse"),
+        "EVENT": rpc.Template(message, 0, f"{name}SubscriptionResponseMessage"),
+    }
+
+
 def serve_floor(path: str) -> None:
     """Answer the frames of the two clients from bytes, understanding only what it must."""
     from verge.nucleus.ipc import framing, rpc
 
-    accepted = rpc.Template(rpc.MessageType.CONNECT_ACK, rpc.Flag.CONNECTION_ACCEPTED).message(
-        0, b""
-    )
-    name = rpc.NAMESPACE
-    message = rpc.MessageType.APPLICATION_MESSAGE
-    published = rpc.Template(message, rpc.Flag.TERMINATE_STREAM, f"{name}PublishToTopicResponse")
-    subscribed = rpc.Template(message, 0, f"{name}SubscribeToTopicResponse")
-    event = rpc.Template(message, 0, f"{name}SubscriptionResponseMessage").headers(1)
+    answers_with = templates()
+    accepted = answers_with["ACCEPTED"].message(0, b"")
+    published, subscribed = answers_with["PUBLISHED"], answers_with["SUBSCRIBED"]
+    event = answers_with["EVENT"].headers(1)
     subscribers: list[asyncio.Transport] = []
 
     class Floor(asyncio.Protocol):
@@ -84,6 +101,33 @@ def serve_floor(path: str) -> None:
         await server.serve_forever()
 
     asyncio.run(main())
+
+
+def serve_native(program: str, path: str) -> None:
+    """Become the native floor."""
+    os.execv(program, [program, path])  # noqa: S606 - no shell is wanted
+
+
+def build_native(directory: Path) -> Path | None:
+    """Compile the native floor; None where there is no compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    mark = 0x5EAF00D5
+    lines = ["struct headers { const uint8_t *bytes; size_t length; size_t stream_at; };"]
+    for name, template in templates().items():
+        found = template.headers(mark)
+        at = found.index(mark.to_bytes(4, "big"))
+        lines += [
+            f"static const uint8_t {name}_BYTES[] = {{{', '.join(map(str, found))}}};",
+            f"static const struct headers {name} = {{{name}_BYTES, {len(found)}, {at}}};",
+        ]
+    (directory / "floor_headers.h").write_text("\n".join([*lines, ""]), encoding="ascii")
+    program = directory / "native_floor"
+    source = Path(__file__).with_name("native_floor.c")
+    words = (compiler, "-O2", "-Wall", "-Werror", f"-I{directory}", str(source), "-o", str(program))
+    subprocess.run(words, check=True)
+    return program
 
 
 def serve_real(path: str) -> None:
@@ -180,9 +224,9 @@ class Run:
 
 
 @contextlib.contextmanager
-def serving(serve: Any, directory: str) -> Iterator[Server]:
+def serving(serve: Any, name: str, directory: str) -> Iterator[Server]:
     """Run a server process."""
-    path = str(Path(directory) / f"{serve.__name__}.socket")
+    path = str(Path(directory) / f"{name}.socket")
     process = multiprocessing.Process(target=serve, args=(path,), daemon=True)
     process.start()
     while not Path(path).exists():
@@ -229,12 +273,15 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def measure(messages: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Return the medians of the rounds for both servers."""
+    """Return the medians of the rounds for the servers: floor, native (if there is one), verge."""
     found: dict[str, dict[str, list[float]]] = {}
+    servers: dict[str, Any] = {"floor": serve_floor, "verge": serve_real}
     with tempfile.TemporaryDirectory() as directory:
+        if native := build_native(Path(directory)):
+            servers["native"] = functools.partial(serve_native, str(native))
         for _ in range(rounds):
-            for name, serve in (("floor", serve_floor), ("verge", serve_real)):
-                with serving(serve, directory) as server:
+            for name, serve in servers.items():
+                with serving(serve, name, directory) as server:
                     single = run(server, messages, 1)
                     many = run(server, messages * 4, IN_FLIGHT)
                 for figure, value in (
@@ -262,10 +309,12 @@ def main() -> None:
     if options.json:
         print(json.dumps(measured))
         return
-    print(f"{'':10}{'floor':>10}{'verge':>10}{'ratio':>8}")
+    native = measured.get("native", {})
+    print(f"{'':10}{'floor':>10}{'verge':>10}{'ratio':>8}{'native floor':>14}")
     for figure, floor in measured["floor"].items():
         ours = measured["verge"][figure]
-        print(f"{figure:10}{floor:10.3f}{ours:10.3f}{ours / floor:8.2f}")
+        bound = f"{native[figure]:14.3f}" if native else f"{'no cc':>14}"
+        print(f"{figure:10}{floor:10.3f}{ours:10.3f}{ours / floor:8.2f}{bound}")
 
 
 if __name__ == "__main__":
