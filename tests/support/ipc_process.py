@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from tests.support import ipc_host
 from verge.nucleus.ipc import server
+
+PATIENCE = 10.0
 
 
 def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -40,13 +43,17 @@ def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 @contextlib.contextmanager
 def running(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run such a module within the block."""
+    """Run such a module within the block; it may clean up at its end."""
     process = started(module, *arguments)
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 @contextlib.contextmanager
@@ -63,13 +70,16 @@ def resident(pid: int) -> int:
 
 
 async def serve(path: Path, components: Sequence[str]) -> None:
-    """Serve until killed."""
+    """Serve until told to end."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     nucleus = ipc_host.MemoryHost()
     for name in components:
         nucleus.install(name, ipc_host.pubsub_policy("*"))
     async with server.serve(nucleus, path):
         print("ready", flush=True)
-        await asyncio.Event().wait()
+        await ended.wait()
+    nucleus.close()
 
 
 if __name__ == "__main__":
