@@ -17,6 +17,6 @@ async def test_a_group_deployment_reaches_every_device_once() -> None:
     assert figures["errors that devices met and overcame"].value == 0
     # How long a page takes is for the benchmark to judge, on a machine that does nothing else.
     pages = {what: each for what, each in figures.items() if what.startswith("ListCoreDevices")}
-    assert len(pages) == 6
+    assert len(pages) == 9  # median, slowest and slowest answer at three times
     missed = [each for what, each in figures.items() if what not in pages and not each.met]
     assert missed == []
