@@ -8,7 +8,6 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -140,7 +139,7 @@ def _to_json(shape: boto.Shape, value: Any) -> Any:
 _Encode = Callable[[Any], Any]
 
 
-@cache
+@functools.cache
 def _encoder(shape: boto.Shape) -> _Encode | None:
     """Return what makes JSON of values of a shape; None where they go out as they are.
 
