@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
 from tests.support import nucleus as nuclei
 from tests.support import recipes
+from verge.nucleus import logs, settings
 
 PRESS = "com.example.Press"
 CAMERA = "com.example.Camera"
@@ -167,6 +170,32 @@ async def test_log_search_follows() -> None:
         finally:
             process.kill()
             await process.wait()
+
+
+async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path) -> None:
+    """`logs get --follow` prints every line once while its file gets full and another name."""
+    limits = settings.LogSettings(file_size=2000, total_size=10**6)
+    file = logs.LogFile(tmp_path, PRESS, limits)
+    writer = logs.Writer(file, "JSON")
+    writer.event("INFO", "press", "stroke 0")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verge.nucleus", "logs", "get"),
+        *("--log-dir", str(tmp_path), "--follow", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    try:
+        seen = []
+        async with asyncio.timeout(20):
+            for number in range(100):
+                seen.append(json.loads(await process.stdout.readline())["message"])
+                writer.event("INFO", "press", f"stroke {number + 1}")
+        assert seen == [f"stroke {number}" for number in range(100)]
+        assert len(file.older_parts()) > 3
+    finally:
+        process.kill()
+        await process.wait()
+        file.close()
 
 
 @pytest.mark.parametrize(

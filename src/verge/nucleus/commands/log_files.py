@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from verge.nucleus import paths
 from verge.nucleus.commands import connection, inotify, log_search
@@ -24,6 +25,9 @@ KEYWORDS = {
     "scriptName": "$scriptName=str",
     "currentState": "$currentState=str",
 }
+_Ends = dict[tuple[int, int], int]
+"""How far files were read, in bytes, by device and inode."""
+
 _COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m", "FATAL": "\033[31m"}
 
 
@@ -35,17 +39,15 @@ def get(arguments: argparse.Namespace) -> int:
         )
     now = datetime.now(UTC)
     query = log_search.parse_query(arguments.time_window, arguments.filter, now)
-    files = _files(arguments)
     watcher = inotify.Watcher(modifications=True) if arguments.follow else None
-    for directory in {file.parent for file in files} if watcher else ():
+    for directory in {file.parent for file in _files(arguments)} if watcher else ():
         watcher.watch(directory)  # type: ignore[union-attr]  # there is one
-    ends = {file: file.stat().st_size for file in files}
-    found = heapq.merge(
-        *(_read(file, 0, ends[file]) for file in files), key=lambda entry: entry.time
-    )
-    _print(_with_neighbours(found, query, arguments), arguments)
+    ends: _Ends = {}
+    _print(_with_neighbours(_unread(arguments, ends), query, arguments), arguments)
     if watcher:
-        _follow(arguments, query, ends, watcher)
+        open_ended = log_search.Query((), query.groups)  # a window ends, following goes on
+        while watcher.wait():
+            _print(_with_neighbours(_unread(arguments, ends), open_ended, arguments), arguments)
     return 0
 
 
@@ -77,10 +79,27 @@ def _files(arguments: argparse.Namespace) -> list[Path]:
     return [*named, *(file for each in directories for file in sorted(each.glob("*.log")))]
 
 
-def _read(file: Path, begin: int, end: int) -> Iterator[log_search.Entry]:
+def _unread(arguments: argparse.Namespace, ends: _Ends) -> Iterator[log_search.Entry]:
+    """Yield what files hold beyond their known ends, in the order of times; move the ends."""
+    parts = []
+    for file in _files(arguments):
+        try:
+            opened = file.open("rb")
+        except FileNotFoundError:
+            continue  # it was set aside just now, or removed as the oldest
+        facts = os.fstat(opened.fileno())
+        # A file that is set aside changes its name and is the same file.
+        identity = facts.st_dev, facts.st_ino
+        known = ends.get(identity, 0)
+        opened.seek(known if known <= facts.st_size else 0)  # a new file got the number of one gone
+        ends[identity] = facts.st_size
+        parts.append(_read(file, opened, facts.st_size))
+    return heapq.merge(*parts, key=lambda entry: entry.time)
+
+
+def _read(file: Path, opened: BinaryIO, end: int) -> Iterator[log_search.Entry]:
     others = 0
-    with file.open("rb") as opened:
-        opened.seek(begin)
+    with opened:
         while opened.tell() < end and (line := opened.readline()):
             if entry := log_search.parse_line(line.decode("utf-8", "replace")):
                 yield entry
@@ -121,19 +140,3 @@ def _print(entries: Iterator[log_search.Entry], arguments: argparse.Namespace) -
         colour = _COLOURS.get(str(entry.document.get("level")), "") if coloured else ""
         print(f"{colour}{entry}\033[0m" if colour else entry)
     sys.stdout.flush()
-
-
-def _follow(
-    arguments: argparse.Namespace,
-    query: log_search.Query,
-    ends: dict[Path, int],
-    watcher: inotify.Watcher,
-) -> None:
-    open_ended = log_search.Query((), query.groups)  # a window ends, following goes on
-    while watcher.wait():
-        for file in _files(arguments):
-            size = file.stat().st_size
-            known = ends.get(file, 0)
-            begin = known if known <= size else 0  # it was set aside and begun anew
-            _print(_with_neighbours(_read(file, begin, size), open_ended, arguments), arguments)
-            ends[file] = size

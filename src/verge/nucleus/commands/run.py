@@ -216,11 +216,13 @@ class _Session:
 
     def _show_output(self) -> None:
         file = self._where.logs / f"{self._bench.name}.log"
-        if not file.is_file():
-            return
-        if file.stat().st_size < self._shown:
-            self._shown = 0  # it was set aside and begun anew
-        with file.open("rb") as opened:
+        try:
+            opened = file.open("rb")
+        except FileNotFoundError:
+            return  # not begun yet, or set aside just now
+        with opened:
+            if os.fstat(opened.fileno()).st_size < self._shown:
+                self._shown = 0  # it was set aside and begun anew
             opened.seek(self._shown)
             for line in opened:
                 if not line.endswith(b"\n"):
