@@ -33,10 +33,11 @@ def changed_components(project: Project, *, since: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Path:
-    """A path under `components/`: the folder there, and the rest."""
+    """A path in the project; under `components/` also the folder there, and the rest."""
 
-    folder: str
-    rest: str
+    whole: str
+    folder: str = ""
+    rest: str = ""
 
 
 def _differing_paths(project: Project, since: str) -> list[_Path]:
@@ -45,12 +46,19 @@ def _differing_paths(project: Project, since: str) -> list[_Path]:
     compare = ["diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z"]
     answer = _git(project, since, *compare, since, "--", ".")
     answer += _git(project, since, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
-    parts = (name.partition("/") for name in os.fsdecode(answer).split("\0") if name)
-    return [_Path(folder, rest) for folder, _, rest in parts]
+    return [_path(project, name) for name in os.fsdecode(answer).split("\0") if name]
+
+
+def _path(project: Project, name: str) -> _Path:
+    components = f"{project.components_dir.relative_to(project.root)}/"
+    if not name.startswith(components):
+        return _Path(name)
+    folder, _, rest = name.removeprefix(components).partition("/")
+    return _Path(name, folder, rest)
 
 
 def _git(project: Project, since: str, *arguments: str) -> bytes:
-    command = ["git", "-C", os.fspath(project.components_dir), *arguments]
+    command = ["git", "-C", os.fspath(project.root), *arguments]
     try:
         return subprocess.run(command, capture_output=True, check=True).stdout
     except OSError as error:
@@ -82,8 +90,7 @@ class _Use:
             return path.rest in inputs.DECLARATIONS or not self._left_out(path.rest)
         if path.folder == SHARED_NAME and self.config.uses_shared:
             return True
-        whole = f"{path.folder}/{path.rest}"
-        return any(whole == link or whole.startswith(link + "/") for link in self.links)
+        return any(path.whole == link or path.whole.startswith(link + "/") for link in self.links)
 
     def _left_out(self, rest: str) -> bool:
         parts = rest.split("/")

@@ -103,7 +103,7 @@ def _skip_common(name: str, _path: str, _is_folder: bool) -> bool:
 class _Walk:
     def __init__(self, digest: Callable[[str, os.stat_result], str], project: Project) -> None:
         self.digest = digest
-        self.base = os.path.realpath(project.components_dir) + os.sep
+        self.root = os.path.realpath(project.root) + os.sep
         self.links: set[str] = set()
 
     def files(self, root: str, skip: Callable[[str, str, bool], bool]) -> list[Source]:
@@ -161,8 +161,8 @@ class _Walk:
 
     def _link(self, path: str) -> None:
         target = os.path.realpath(path)
-        if target.startswith(self.base):
-            self.links.add(target.removeprefix(self.base))
+        if target.startswith(self.root):
+            self.links.add(target.removeprefix(self.root))
 
 
 def walk(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -179,7 +179,7 @@ def walk(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def find_links(project: Project, config: gdk.Config) -> set[str]:
-    """Return where in `components/` the links among a component's inputs lead, as paths there."""
+    """Return where in the project the links among a component's inputs lead, as paths there."""
     walk = _Walk(lambda _path, _status: "", project)
     walk.files(os.fspath(config.folder), skip_for(config, frozenset()))
     return walk.links

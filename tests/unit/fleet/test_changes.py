@@ -34,6 +34,8 @@ def fleet(where: project.Project) -> project.Project:
     samples.add_component(where, MODEL)
     folder = samples.add_component(where, DETECTOR, needs={ONNX: "*"})
     (folder / "lib").symlink_to("../_shared/lib")
+    samples.write_files(where.root, {"src/wire.py": "1", "src/other.py": "1"})
+    (where.shared_dir / "lib" / "wire.py").symlink_to("../../../src/wire.py")
     git(where, "init", "-q", "-b", "main")
     commit(where)
     return where
@@ -47,6 +49,14 @@ def write(name: str, text: str = "changed") -> Callable[[Path], object]:
 EDITS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "nothing": (lambda root: root, []),
     "a source": (write(f"{MODEL}/src/main.py"), [MODEL]),
+    "what a link out of components/ leads to": (
+        lambda root: samples.write_files(root, {"src/wire.py": "changed"}),
+        [DETECTOR],
+    ),
+    "what lies beside it": (
+        lambda root: samples.write_files(root, {"src/other.py": "changed"}),
+        [],
+    ),
     "a source of a dependency": (write(f"{ONNX}/src/main.py"), [DETECTOR, ONNX]),
     "a new file": (write(f"{MODEL}/new.txt"), [MODEL]),
     "an executable bit": (
