@@ -20,6 +20,6 @@ def prepare(stop: Callable[[int, str], None]) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once: the IPC library's threads may still hold the connection."""
+    """End the process at once, whatever its threads are at."""
     sys.stdout.flush()
     os._exit(code)

@@ -78,11 +78,9 @@ def test_documents_travel_as_the_nucleus_can_deliver_them(
     kinds: queue.Queue[bool] = queue.Queue()
     received: queue.Queue[Any] = queue.Queue()
     bench.link.subscribe("press/files", received.put)
-    bench.link._client.subscribe_to_topic(
-        topic="press/files",
-        on_stream_event=lambda event: kinds.put(event.json_message is None),
-        on_stream_error=lambda _error: False,
-        on_stream_closed=lambda: None,
+    bench.link._link.subscribe(
+        *("SubscribeToTopic", {"topic": "press/files"}),
+        *(lambda event: kinds.put("jsonMessage" not in event), lambda: None),
     )
     bench.link.publish("press/files", RESULT)
     assert received.get(timeout=10) == RESULT
@@ -167,7 +165,7 @@ def test_iot_core_needs_a_permission_of_its_own(bench: Bench) -> None:
 def test_what_the_nucleus_lacks_is_known_as_such(bench: Bench) -> None:
     """An operation that the nucleus does not have is told from one that failed."""
     with pytest.raises(edge.NucleusError) as caught:
-        edge._wait("verify", bench.link._client.verify_client_device_identity_async())
+        bench.link._call("verify", "VerifyClientDeviceIdentity", credential={})
     assert not caught.value.supported
     assert bench.lost.empty()
 

@@ -679,8 +679,9 @@ def test_components_of_this_repository_are_reproducible(tmp_path: Path) -> None:
     made = [samples.make_project(tmp_path / name) for name in ("one", "two")]
     for number, copy in enumerate(made):
         copy_sources(repository, copy, seed=number)
-        # Models link to their golden pictures.
-        (copy.root / "pictures").symlink_to(REPOSITORY / "pictures")
+        # Models link to their golden pictures, what speaks IPC to the codec of its frames.
+        for name in ("pictures", "src"):
+            (copy.root / name).symlink_to(REPOSITORY / name)
         finish(run_build(copy.root, umask="022" if number else "077"))
     assert outputs(made[0]) == outputs(made[1])
 

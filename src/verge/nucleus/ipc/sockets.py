@@ -45,10 +45,10 @@ def connect(path: Path, timeout: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # With a Python timeout the socket would not block, and a full queue be an error at once.
-        _limit_blocking(connection, timeout)
+        limit_blocking(connection, timeout)
         with address_of(path) as address:
             connection.connect(address)
-        _limit_blocking(connection, 0)
+        limit_blocking(connection, 0)
         connection.settimeout(timeout)
     except BaseException:
         connection.close()
@@ -56,6 +56,10 @@ def connect(path: Path, timeout: float) -> socket.socket:
     return connection
 
 
-def _limit_blocking(connection: socket.socket, timeout: float) -> None:
+def limit_blocking(connection: socket.socket, timeout: float) -> None:
+    """Let connecting and sending on a socket without a Python timeout take so many seconds.
+
+    0 is no limit. Beyond it they raise BlockingIOError.
+    """
     limit = _TIMEVAL.pack(int(timeout), int(timeout % 1 * 1e6))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -1,0 +1,1 @@
+../../../src/verge/nucleus/ipc/sockets.py
