@@ -87,20 +87,23 @@ class Ledger:
         Otherwise return the ids of older states of that path that were never delivered: they
         are gone from the disk, so they are forgotten. Raises LedgerError.
         """
-        if self._query("SELECT 1 FROM files WHERE id = ?", (identity,)):
-            return None
-        if self._rows >= self._capacity:
+        if self._rows >= self._capacity and self.path_of(identity) is None:
             raise LedgerFullError(f"the ledger holds {self._rows} files, the most it can")
         replaced = self._query(
             "SELECT id FROM files WHERE path = ? AND state = ?", (file.path, _PENDING)
         )
-        if replaced:
-            self._change("DELETE FROM files WHERE path = ? AND state = ?", (file.path, _PENDING))
-        self._change(
+        added = self._change(
             "INSERT INTO files (id, path, inode, mtime_ns, size, state, refusal) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
             (identity, file.path, file.inode, file.mtime_ns, file.size, _PENDING, refusal),
         )
+        if not added:
+            return None
+        if replaced:
+            self._change(
+                "DELETE FROM files WHERE path = ? AND state = ? AND id <> ?",
+                (file.path, _PENDING, identity),
+            )
         self._rows += 1 - len(replaced)
         return [row[0] for row in replaced]
 
