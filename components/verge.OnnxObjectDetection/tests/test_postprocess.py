@@ -138,8 +138,17 @@ def test_agrees_with_the_reference_on_any_output(
 def test_classes_do_not_suppress_one_another() -> None:
     """Two objects of different classes in one place are both reported."""
     boxes = np.array([[0, 0, 10, 10]] * 3, dtype=np.float32)
-    kept = postprocess.suppress_overlaps(boxes, np.array([0, 1, 0]), 0.5, 50)
+    scores = np.array([0.9, 0.8, 0.7], dtype=np.float32)
+    kept = postprocess.suppress_overlaps(boxes, scores, np.array([0, 1, 0]), 0.5)
     assert kept.tolist() == [0, 1]
+
+
+def test_classes_stay_apart_beyond_the_corner() -> None:
+    """Boxes that reach out of the input to the left and above suppress none of another class."""
+    boxes = np.array([[90, 90, 100, 100], [-11, -11, -1, -1], [90, 90, 100, 100]], np.float32)
+    scores = np.array([0.9, 0.8, 0.7], dtype=np.float32)
+    kept = postprocess.suppress_overlaps(boxes, scores, np.array([0, 1, 1]), 0.5)
+    assert kept.tolist() == [0, 1, 2]
 
 
 def test_odd_numbers_do_not_get_through() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def make_result(
         },
         "model": {"name": card.name, "version": card.version, "sha256": card.sha256},
         "detections": [
-            {**asdict(detection), "box": list(detection.box)} for detection in analysis.detections
+            {**vars(detection), "box": list(detection.box)} for detection in analysis.detections
         ],
         "timings_ms": dict(analysis.timings),
         "annotated": annotated,

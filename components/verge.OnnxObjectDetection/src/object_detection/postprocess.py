@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -60,48 +61,38 @@ def select_detections(
     boxes, scores = candidates.boxes[order], candidates.scores[order]
     numbers = candidates.classes[order]
     if suppress:
-        kept = suppress_overlaps(boxes, numbers, thresholds.iou, thresholds.max_detections)
+        kept = suppress_overlaps(boxes, scores, numbers, thresholds.iou)
     else:
-        kept = np.arange(len(order))[: thresholds.max_detections]
+        kept = np.arange(len(order))
+    kept = kept[: thresholds.max_detections]
     return [
         Detection(
             label=labels[class_id],
-            class_id=int(class_id),
-            score=round(float(score), 4),
-            box=_corners(box),
+            class_id=class_id,
+            score=round(score, 4),
+            box=(round(x1, 1), round(y1, 1), round(x2, 1), round(y2, 1)),
         )
-        for box, score, class_id in zip(mapped[kept], scores[kept], numbers[kept], strict=True)
+        for (x1, y1, x2, y2), score, class_id in zip(
+            mapped[kept].tolist(), scores[kept].tolist(), numbers[kept].tolist(), strict=True
+        )
     ]
 
 
 def suppress_overlaps(
-    boxes: NDArray[np.float32], classes: NDArray[np.int64], iou: float, most: int
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    iou: float,
 ) -> NDArray[np.int64]:
-    """Return the indices to keep of boxes sorted by falling score.
+    """Return the indices to keep of boxes (n by 4: x1, y1, x2, y2), best score first.
 
     A box goes if it overlaps a better one of its own class by more than `iou`; boxes of
     different classes never suppress one another.
     """
-    kept: list[int] = []
-    left = np.arange(len(boxes))
-    areas = _areas(boxes)
-    while left.size and len(kept) < most:
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        corner1 = np.maximum(boxes[best, :2], boxes[left, :2])
-        corner2 = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = np.clip(corner2 - corner1, 0, None).prod(axis=1)
-        union = areas[best] + areas[left] - shared
-        overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-        left = left[(overlap <= iou) | (classes[left] != classes[best])]
-    return np.array(kept, dtype=np.int64)
-
-
-def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    areas: NDArray[np.float32] = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
-    return areas
-
-
-def _corners(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (round(float(value), 1) for value in box)
-    return x1, y1, x2, y2
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
+    # OpenCV keeps classes apart by moving them beside one another, from the origin on.
+    corners = boxes.astype(np.float64) - boxes.min()
+    corners[:, 2:] -= corners[:, :2]
+    kept = cv2.dnn.NMSBoxesBatched(corners, scores.tolist(), classes.tolist(), 0.0, iou)
+    return np.asarray(kept, dtype=np.int64)
