@@ -35,6 +35,7 @@ class Bench:
     def __init__(self, batch: int, lookers: int) -> None:
         self.network = Network(batch, lookers)
         self.answers: list[tuple[str, Any]] = []
+        self.completed: list[str] = []
         self.answered = threading.Condition()
         self.prepared = threading.Semaphore(0)
         self.special: dict[str, Callable[[], Any]] = {}
@@ -54,12 +55,18 @@ class Bench:
         finally:
             self.prepared.release()
 
-    def _answer(self, event: FileEvent, outcome: pipeline.Outcome) -> None:
+    def _answer(self, event: FileEvent, outcome: pipeline.Outcome) -> pipeline.Rest:
         with self.answered:
             self.answers.append((event.id, outcome))
             self.answered.notify_all()
         if event.id == "unanswerable":
             raise RuntimeError("nobody listens")
+        return lambda: self._complete(event)
+
+    def _complete(self, event: FileEvent) -> None:
+        self.completed.append(event.id)
+        if event.id == "incomplete":
+            raise RuntimeError("the disk is full")
 
     def put(self, *names: str) -> None:
         for name in names:
@@ -190,6 +197,20 @@ def test_an_answer_that_fails_blocks_nobody(bench: Bench) -> None:
     names = ["unanswerable"] * 20 + ["last"]
     bench.put(*names)
     assert bench.ids() == names
+
+
+def test_what_is_left_to_do_follows_every_answer_once(bench: Bench) -> None:
+    """Each answer is followed up once, one by one and in a backlog; a failure stops nothing."""
+    for name in ("alone", "again"):
+        bench.put(name)
+        assert bench.ids()[-1] == name
+    bench.network.go.clear()
+    backlog = ["first", "incomplete", *map(str, range(20))]
+    thread = threading.Thread(target=bench.put, args=backlog)
+    thread.start()
+    bench.network.go.set()
+    thread.join(10)
+    assert bench.ids() == bench.completed == ["alone", "again", *backlog]
 
 
 def test_only_so_many_are_in_hand(bench: Bench) -> None:

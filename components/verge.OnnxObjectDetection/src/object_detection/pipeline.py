@@ -1,9 +1,9 @@
 """Decode, infer and answer different pictures at the same time, in the order they came.
 
 While the network looks at one picture the next ones are decoded and the former one is answered, so
-the cores stay busy. A picture that is alone has all of them for itself and never waits for company.
-In a backlog several lookers share them, a picture each; or several pictures, if the model allows
-it.
+the cores stay busy. A picture that is alone has all of them for itself and never waits for company;
+one thread decodes it, looks at it and answers, because to wake another takes its time. In a backlog
+several lookers share the cores, a picture each; or several pictures, if the model allows it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from object_detection.detector import Detector, Inferred, Prepared
 from object_detection.errors import PictureError
 from object_detection.messages import FileEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DECODERS = 2
 """More decode no faster than one network can look."""
@@ -36,7 +34,10 @@ class Stored:
 
 
 Outcome = Stored | Inferred | PictureError
-_Begun = tuple[FileEvent, Future[Stored | Prepared | PictureError]]
+Rest = Callable[[], None]
+"""What is left to do once an answer was given, and nobody waits for."""
+_Begun = tuple[FileEvent, Future[Stored | Prepared | PictureError] | None]
+"""None: who looks at the picture decodes it, too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class _Turn:
     pictures: list[tuple[FileEvent, Prepared]]
     alone: bool
     """Whether nothing else was being looked at or waiting when it began."""
-    outcomes: Future[list[Outcome]] = field(default_factory=Future)
+    awaited: threading.Event = field(default_factory=threading.Event)
+    """Set once everything before it is answered."""
+    answers: Future[Iterable[Rest]] = field(default_factory=Future)
+    """Gives the answers, and for each what is left to do."""
 
 
 class Pipeline:
@@ -57,11 +61,11 @@ class Pipeline:
         detector: Detector,
         prepare: Callable[[FileEvent], Stored | Prepared],
         expect: Callable[[FileEvent], None],
-        answer: Callable[[FileEvent, Outcome], None],
+        answer: Callable[[FileEvent, Outcome], Rest],
     ) -> None:
-        """`prepare` is called by several threads at once, `answer` in order by one.
+        """`prepare` is called by several threads at once, `answer` in order by one at a time.
 
-        That one calls `expect` while the network looks, so that there is less to do afterwards.
+        `expect` is called while the network looks, so that there is less to do afterwards.
         """
         self._detector = detector
         self._prepare = prepare
@@ -76,7 +80,8 @@ class Pipeline:
         self._taking = threading.Lock()
         """Held by the looker whose turn comes next, so that turns keep the order of the events."""
         self._counting = threading.Lock()
-        self._looking = 0
+        self._ahead = 0
+        """Events that were put and that the network is not done with."""
         self._seen: queue.SimpleQueue[_Turn | tuple[FileEvent, Outcome] | None] = (
             queue.SimpleQueue()
         )
@@ -90,7 +95,9 @@ class Pipeline:
     def put(self, event: FileEvent) -> None:
         """Take an event, waiting until there is room."""
         self._room.acquire()
-        self._begun.put((event, self._decoders.submit(self._prepare_safely, event)))
+        alone = self._count(+1) == 1
+        future = None if alone else self._decoders.submit(self._prepare_safely, event)
+        self._begun.put((event, future))
 
     def wait(self) -> None:
         """Return when everything that was put is answered."""
@@ -118,30 +125,33 @@ class Pipeline:
     def _look(self) -> None:
         while (turn := self._take_turn()) is not None:
             outcomes = self._infer(turn.pictures, alone=turn.alone)
-            self._count(-1)
-            turn.outcomes.set_result(outcomes)
+            waiting = self._count(-len(turn.pictures))
+            answers = self._answer_turn(turn, outcomes)
+            if turn.awaited.is_set() and not waiting:
+                answers = list(answers)  # Here and now; otherwise where they are awaited.
+            turn.answers.set_result(answers)
 
     def _take_turn(self) -> _Turn | None:
         """Return the next pictures to look at; what needs no look is answered on the way."""
         with self._taking:
             while (begun := self._held.pop() if self._held else self._begun.get()) is not None:
                 event, future = begun
-                prepared = future.result()
+                prepared = self._prepare_safely(event) if future is None else future.result()
                 if isinstance(prepared, Prepared):
                     pictures = [(event, prepared), *self._company()]
-                    others = self._count(+1) > 1 or self._held or not self._begun.empty()
-                    turn = _Turn(pictures, alone=not others)
+                    turn = _Turn(pictures, alone=self._ahead == len(pictures))
                     self._seen.put(turn)
                     return turn
+                self._count(-1)
                 self._seen.put((event, prepared))
             self._held.append(None)  # The other lookers are to end, too.
             return None
 
     def _count(self, change: int) -> int:
-        """Note that a run of the network begins or ends; return how many are under way."""
+        """Note that events come or are looked at; return how many the network has before it."""
         with self._counting:
-            self._looking += change
-            return self._looking
+            self._ahead += change
+            return self._ahead
 
     def _company(self) -> list[tuple[FileEvent, Prepared]]:
         """Return the pictures next in line that are ready at this moment."""
@@ -151,7 +161,7 @@ class Pipeline:
                 begun = self._begun.get_nowait()
             except queue.Empty:
                 break
-            if begun is not None and begun[1].done():
+            if begun is not None and begun[1] is not None and begun[1].done():
                 prepared = begun[1].result()
                 if isinstance(prepared, Prepared):
                     found.append((begun[0], prepared))
@@ -174,20 +184,35 @@ class Pipeline:
             if isinstance(seen, _Turn):
                 for event, _ in seen.pictures:
                     self._expect(event)
-                outcomes = seen.outcomes.result()
-                for (event, _), outcome in zip(seen.pictures, outcomes, strict=True):
-                    self._answer_safely(event, outcome)
+                seen.awaited.set()
+                for rest in seen.answers.result():
+                    self._complete(rest)
             else:
-                self._answer_safely(*seen)
+                self._complete(self._answer_safely(*seen))
 
-    def _answer_safely(self, event: FileEvent, outcome: Outcome) -> None:
+    def _answer_turn(self, turn: _Turn, outcomes: list[Outcome]) -> Iterable[Rest]:
+        for (event, _), outcome in zip(turn.pictures, outcomes, strict=True):
+            yield self._answer_safely(event, outcome)
+
+    def _answer_safely(self, event: FileEvent, outcome: Outcome) -> Rest:
         try:
-            self._answer(event, outcome)
+            return self._answer(event, outcome)
         except Exception:  # noqa: BLE001 - the next one still wants its answer
             # Without an answer the event comes again.
             _log.exception("Answering failed id=%s", event.id)
+            return _nothing
+
+    def _complete(self, rest: Rest) -> None:
+        try:
+            rest()
+        except Exception:  # noqa: BLE001 - the answer was given
+            _log.exception("Something was left undone after an answer")
         finally:
             self._room.release()
+
+
+def _nothing() -> None:
+    """Do nothing: there was no answer."""
 
 
 def _failed(event: FileEvent, error: Exception) -> PictureError:

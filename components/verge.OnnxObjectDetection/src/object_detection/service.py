@@ -7,6 +7,7 @@ sender delivers it again. This thread hands them to the pipeline.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -114,13 +115,13 @@ class Service:
         with contextlib.suppress(OSError):  # Storing the answer will say what is wrong.
             self._store.expect(event.id)
 
-    def _answer(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> None:
+    def _answer(self, event: messages.FileEvent, outcome: pipeline.Outcome) -> pipeline.Rest:
         try:
             given = self._answers.give(event, outcome, self._begun[event.id])
         finally:
             self._begun.pop(event.id, None)
             self._inbox.done(event)
-        self._answers.complete(given)
+        return functools.partial(self._answers.complete, given)
 
     def _watch_configuration(self) -> None:
         try:
