@@ -2,14 +2,14 @@
 
     PYTHONPATH=src:. python tests/bench/bench_cloud.py [--devices 2000] [--json]
 
-The devices are protocol-level clients in one process beside the cloud, on the same cores: MQTT with
-mutual TLS, jobs, the data plane with mutual TLS, status reports. Making their certificates is no
-part of what is measured, so they share keys; each has a certificate of its own.
+The devices are protocol-level clients in one process beside the cloud: MQTT with mutual TLS, jobs,
+the data plane with mutual TLS, status reports. They share the cloud's cores, and run where it and
+the reader of pages leave them room: in a fleet they are machines of their own. Making their
+certificates is no part of what is measured, so they share keys; each has a certificate of its own.
 
 Pages of the fleet are read by a process of its own three times: while the devices deploy, while all
 of them report their status again and again, and when they are quiet. A page is the whole call of
-boto3, which signs and parses for some 8 ms on cores that it shares with the devices; the wait for
-the cloud's answer alone stands below it.
+boto3, which signs and parses for some 8 ms; the wait for the cloud's answer alone stands below it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.support import core_devices, running_cloud
 
@@ -61,12 +64,17 @@ class Figure:
         return self.goal is None or self.value <= self.goal
 
 
-async def measure(number: int, *, data_plane: bool = True) -> list[Figure]:
-    """Let a fleet take one deployment; return the figures."""
+async def measure(number: int, *, data_plane: bool = True, yielding: bool = False) -> list[Figure]:
+    """Let a fleet take one deployment; return the figures.
+
+    With `yielding` the devices, and so this thread from now on, run at a low priority.
+    """
     _allow_files()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        with running_cloud.running(directory / "cloud") as cloud:
+        with running_cloud.running(directory / "cloud") as cloud, PageReader(cloud) as reader:
+            if yielding:
+                _yield_processor()  # not earlier: a process inherits it
             print(f"* Registering {number} devices", file=sys.stderr, flush=True)
             began = time.monotonic()
             fleet = await asyncio.to_thread(core_devices.Fleet, cloud, directory, "line")
@@ -82,7 +90,7 @@ async def measure(number: int, *, data_plane: bool = True) -> list[Figure]:
             await _connect(devices)
             connected = time.monotonic() - began
             try:
-                figures = await _read_while(fleet, devices, cloud)
+                figures = await _read_while(fleet, devices, cloud, reader)
                 memory = cloud.rss() / 1e6
             finally:
                 await asyncio.gather(*(each.cut() for each in devices))
@@ -98,18 +106,19 @@ async def _read_while(
     fleet: core_devices.Fleet,
     devices: Sequence[core_devices.CoreDevice],
     cloud: running_cloud.RunningCloud,
+    reader: PageReader,
 ) -> list[Figure]:
     """Deploy, let all report, and read pages of the fleet meanwhile and afterwards."""
     print("* Deploying to their group", file=sys.stderr, flush=True)
-    with _reading(cloud) as deploying:
+    with reader.reading() as deploying:
         figures = await _deploy(fleet, devices, cloud)
     print("* Letting all of them report", file=sys.stderr, flush=True)
-    with _reading(cloud) as reporting:
+    with reader.reading() as reporting:
         began = time.monotonic()
         for _ in range(REPORTS):
             await asyncio.gather(*(each.report_again() for each in devices))
         rate = REPORTS * len(devices) / (time.monotonic() - began)
-    with _reading(cloud) as quiet:
+    with reader.reading() as quiet:
         await asyncio.sleep(QUIET_SECONDS)
     return [
         *figures,
@@ -145,24 +154,49 @@ def _page_figures(when: str, pages: Sequence[Page]) -> list[Figure]:
     ]
 
 
-@contextlib.contextmanager
-def _reading(cloud: running_cloud.RunningCloud) -> Iterator[list[Page]]:
-    """Read pages in a process of its own; they are in the list after the block."""
-    where = (cloud.endpoints.api, cloud.endpoints.region, str(READING_PAUSE))
-    reader = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("page_reader.py")), *where],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert reader.stdout is not None
-    pages: list[Page] = []
-    try:
-        assert reader.stdout.readline() == "ready\n", "the reader of pages does not start"
-        yield pages
-    finally:
-        printed, _ = reader.communicate("")
-        pages.extend(Page(*map(float, line.split())) for line in printed.splitlines())
+class PageReader:
+    """The process that reads pages; a context manager."""
+
+    def __init__(self, cloud: running_cloud.RunningCloud) -> None:
+        where = (cloud.endpoints.api, cloud.endpoints.region, str(READING_PAUSE))
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("page_reader.py")), *where],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        assert self._next_line() == "ready\n", "the reader of pages does not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate("")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[list[Page]]:
+        """Read pages; they are in the list after the block."""
+        pages: list[Page] = []
+        self._say()
+        try:
+            yield pages
+        finally:
+            self._say()
+            pages.extend(Page(*page) for page in json.loads(self._next_line()))
+
+    def _say(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def _next_line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+def _yield_processor() -> None:
+    """Let this thread, which is all of the devices, run where cloud and reader leave it room."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 async def _connect(devices: Sequence[core_devices.CoreDevice]) -> None:
@@ -240,10 +274,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=DEVICES, help="default: %(default)s")
     parser.add_argument("--no-data-plane", action="store_true", help="jobs and status only")
+    parser.add_argument(
+        "--no-yielding", action="store_true", help="devices at the priority of the cloud"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)  # lost connections tell in the table
-    figures = asyncio.run(measure(options.devices, data_plane=not options.no_data_plane))
+    measuring = measure(
+        options.devices, data_plane=not options.no_data_plane, yielding=not options.no_yielding
+    )
+    figures = asyncio.run(measuring)
     if options.json:
         print(json.dumps([{**vars(each), "met": each.met} for each in figures]))
     else:
