@@ -265,9 +265,7 @@ def test_closing_is_no_loss(bench: Bench) -> None:
         bench.link.call("GetThing", {})
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"), [(0, "refused the token"), (None, "does not greet")]
-)
+@pytest.mark.parametrize(("flags", "message"), [(0, "refused the token"), (None, "does not greet")])
 def test_a_greeting_that_is_not_accepted(flags: int | None, message: str) -> None:
     """A refused token and a nucleus that hangs up are told apart."""
     with tempfile.TemporaryDirectory(prefix="vg") as folder:

@@ -61,6 +61,8 @@ class Answers:
         self._settings = wanted
         self._store = store
         self._detector = looking
+        thresholds = looking.thresholds(wanted.score_threshold, wanted.iou_threshold)
+        self._wanted = detector.Wanted(thresholds, wanted.classes)
         self._cloud = _Cloud(link)
 
     def give(self, event: messages.FileEvent, outcome: pipeline.Outcome, began: float) -> Given:
@@ -110,10 +112,8 @@ class Answers:
         return analysis, self._report(event, analysis, began)
 
     def _read(self, inferred: detector.Inferred) -> detector.Analysis:
-        chosen = self._settings
-        thresholds = self._detector.thresholds(chosen.score_threshold, chosen.iou_threshold)
         try:
-            return self._detector.read(inferred, detector.Wanted(thresholds, chosen.classes))
+            return self._detector.read(inferred, self._wanted)
         except Exception as error:
             # Whatever a library makes of one picture, the others still want their turn.
             _log.exception("Reading the outputs failed")

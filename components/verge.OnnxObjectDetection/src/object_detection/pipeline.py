@@ -40,15 +40,15 @@ _Begun = tuple[FileEvent, Future[Stored | Prepared | PictureError] | None]
 """None: who looks at the picture decodes it, too."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Turn:
     """Pictures that the network looks at together, and what it will make of them."""
 
     pictures: list[tuple[FileEvent, Prepared]]
     alone: bool
     """Whether nothing else was being looked at or waiting when it began."""
-    awaited: threading.Event = field(default_factory=threading.Event)
-    """Set once everything before it is answered."""
+    awaited: bool = False
+    """Whether everything before it is answered."""
     answers: Future[Iterable[Rest]] = field(default_factory=Future)
     """Gives the answers, and for each what is left to do."""
 
@@ -127,7 +127,7 @@ class Pipeline:
             outcomes = self._infer(turn.pictures, alone=turn.alone)
             waiting = self._count(-len(turn.pictures))
             answers = self._answer_turn(turn, outcomes)
-            if turn.awaited.is_set() and not waiting:
+            if turn.awaited and not waiting:
                 answers = list(answers)  # Here and now; otherwise where they are awaited.
             turn.answers.set_result(answers)
 
@@ -184,7 +184,7 @@ class Pipeline:
             if isinstance(seen, _Turn):
                 for event, _ in seen.pictures:
                     self._expect(event)
-                seen.awaited.set()
+                seen.awaited = True
                 for rest in seen.answers.result():
                     self._complete(rest)
             else:

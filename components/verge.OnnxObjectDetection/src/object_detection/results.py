@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ class ResultStore:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.keep = keep
-        self._expected: dict[str, int] = {}
-        """The descriptors of part files that are open already."""
+        self._expected: dict[str, _Part] = {}
+        """What is open already."""
         self._known = self._scan()
         self._prune()
 
@@ -49,7 +49,7 @@ class ResultStore:
 
     def save_picture(self, identity: str, data: bytes) -> None:
         """Store the annotated picture. Raises OSError."""
-        self._write(self.picture_path(identity), data)
+        _finish(_open_part(self.picture_path(identity)), data)
 
     def expect(self, identity: str) -> None:
         """Open the file of a document that will soon be saved, which then takes half as long.
@@ -57,9 +57,8 @@ class ResultStore:
         Raises OSError.
         """
         if (former := self._expected.pop(identity, None)) is not None:
-            os.close(former)  # That answer was never stored, so the event came again.
-        part = _part_path(self._document_path(identity))
-        self._expected[identity] = os.open(part, _CREATE, 0o666)
+            os.close(former.descriptor)  # That answer was never stored, so the event came again.
+        self._expected[identity] = _open_part(self._document_path(identity))
 
     def save(self, identity: str, document: Mapping[str, Any]) -> None:
         """Store the document of an id, and drop the oldest beyond `keep`. Raises OSError.
@@ -67,13 +66,8 @@ class ResultStore:
         From then on a killed process loses nothing; `sync` makes it outlast a power cut.
         """
         data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        target = self._document_path(identity)
-        if identity in self._expected:
-            with os.fdopen(self._expected.pop(identity), "wb") as file:
-                file.write(data)
-            _part_path(target).replace(target)
-        else:
-            self._write(target, data)
+        part = self._expected.pop(identity, None) or _open_part(self._document_path(identity))
+        _finish(part, data)
         self._known[identity] = None
         self._known.move_to_end(identity)
         self._prune()
@@ -88,11 +82,6 @@ class ResultStore:
 
     def _document_path(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"
-
-    def _write(self, target: Path, data: bytes) -> None:
-        part = _part_path(target)
-        part.write_bytes(data)
-        part.replace(target)
 
     def _scan(self) -> OrderedDict[str, None]:
         """Return the ids from oldest to newest, and remove what an interrupted write left."""
@@ -112,5 +101,21 @@ class ResultStore:
             self.picture_path(identity).unlink(missing_ok=True)
 
 
-def _part_path(target: Path) -> Path:
-    return target.with_name(f".{target.name}{_PART}")
+class _Part(NamedTuple):
+    """A file that is being written, and what it will be called."""
+
+    descriptor: int
+    path: str
+    target: str
+
+
+def _open_part(target: Path) -> _Part:
+    path = str(target.with_name(f".{target.name}{_PART}"))
+    return _Part(os.open(path, _CREATE, 0o666), path, str(target))
+
+
+def _finish(part: _Part, data: bytes) -> None:
+    """Write a file and give it its name."""
+    with os.fdopen(part.descriptor, "wb") as file:
+        file.write(data)
+    os.replace(part.path, part.target)  # noqa: PTH105 - its path was made ahead of time
