@@ -21,8 +21,10 @@ def _read_v8(outputs: Outputs, network: Network, least: float) -> Candidates:
     output = base.only(outputs)[0]
     best = output[4:].max(axis=0)
     # Most columns go here, before any of them is copied.
-    columns = output[:, np.flatnonzero(best >= least)].T
-    return base.pick_best(base.corners(columns), columns[:, 4:], least)
+    chosen = np.flatnonzero(best >= least)
+    columns = output[:, chosen].T
+    classes = columns[:, 4:].argmax(axis=1)
+    return base.Candidates(base.corners(columns), best[chosen], classes)
 
 
 def _fits_v5(outputs: Outputs, network: Network) -> bool:
