@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,14 @@ class Observer:
     def __init__(self) -> None:
         self.lines: list[tuple[str, bytes]] = []
         self.end: asyncio.Future[process.Exit] = asyncio.get_running_loop().create_future()
+        self.noted: Callable[[], None] = lambda: None
 
     def watch(self) -> process.Watch:
-        return process.Watch(
-            line=lambda stream, line: self.lines.append((stream, line)),
-            exited=self.end.set_result,
-        )
+        return process.Watch(line=self._note, exited=self.end.set_result)
+
+    def _note(self, stream: str, line: bytes) -> None:
+        self.lines.append((stream, line))
+        self.noted()
 
 
 def launch(script: str, directory: Path, observer: Observer, mark: str = "none") -> process.Process:
@@ -68,6 +71,21 @@ async def test_bad_end_counts_at_once(tmp_path: Path) -> None:
     assert (ended.code, str(ended)) == (-9, "was ended by SIGKILL")
     assert await reaper.end(lambda: reaper.find([launched.pid], [token]), grace=0) == set()
     launched.release()
+
+
+async def test_bad_end_counts_although_what_was_started_floods_the_output(tmp_path: Path) -> None:
+    """A program in the background that never stops writing does not hold the nucleus up."""
+    observer, flooded = Observer(), asyncio.Event()
+    observer.noted = lambda: flooded.set() if len(observer.lines) > 100_000 else None
+    token = uuid.uuid4().hex
+    launched = launch("yes & exec sleep 1000", tmp_path, observer, token)
+    await flooded.wait()
+    os.kill(launched.pid, signal.SIGKILL)
+    try:
+        assert await observer.end == process.Exit(-signal.SIGKILL)
+    finally:
+        assert await reaper.end(lambda: reaper.find([launched.pid], [token]), grace=0) == set()
+        launched.release()
 
 
 async def test_endless_line_is_cut(tmp_path: Path) -> None:
