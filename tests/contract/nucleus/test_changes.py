@@ -119,6 +119,22 @@ async def test_finished_component_is_left_alone_by_its_dependency() -> None:
         await nucleus.until(lambda: notes(nucleus).count("run") == 2, "a restart runs it again")
 
 
+@pytest.mark.parametrize("step", ["shutdown", "uninstall"])
+async def test_component_that_leaves_is_not_restarted(step: str) -> None:
+    """A restart of what is being removed fails and does not hold the removal up (contract 2.6)."""
+    slow = {step: "touch ../begun; while [ ! -e go ]; do sleep 0.05; done"}
+    async with nuclei.running_nucleus(component(steps=slow)) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        removal = await nucleus.submit(rootComponentsToRemove=[PRESS])
+        await nucleus.until((nucleus.root / "work" / "begun").exists, "it leaves")
+        answer = await nucleus.call("RestartComponent", {"componentName": PRESS})
+        assert answer["restartStatus"] == "FAILED"
+        assert answer["message"] == f"cannot restart {PRESS}: it is being removed"
+        nucleus.work(PRESS, "go").touch()
+        assert (await nucleus.ended(removal))["status"] == "SUCCEEDED"
+        assert await nucleus.component(PRESS) == {}
+
+
 async def test_broken_component_can_be_removed() -> None:
     """A component that is BROKEN leaves with its removal, or comes back whole (contract 2.2)."""
     press = component(steps={"run": NOTE.format("run") + "exit 1", "uninstall": "touch ../gone"})

@@ -96,6 +96,7 @@ class Supervisor:
         """Stop components, dependents first, uninstall and forget them."""
         leaving = [self._runners[name] for name in names if name in self._runners]
         for one in leaving:
+            one.leaving = True
             one.machine.stop()
         await self.until(lambda: all(one.machine.at_rest for one in leaving))
         for one in leaving:
