@@ -166,6 +166,19 @@ async def test_component_starts_once_its_recipe_drops_what_it_waited_for() -> No
         assert notes(nucleus) == FIRST
 
 
+async def test_broken_component_is_reinstalled_whatever_changed() -> None:
+    """A deployment tries a BROKEN component again, even if its steps stay (contract 2.2, 3.8)."""
+    steps = {"run": "test -e mended && exec sleep 1000"}
+    async with nuclei.running_nucleus(component(steps=steps)) as nucleus:
+        arguments = ("--merge", PRESS, "--failure-handling-policy", "DO_NOTHING")
+        assert (await nucleus.deploy(*arguments))["status"] == "FAILED"
+        await nucleus.in_state(PRESS, "BROKEN")
+        nucleus.work(PRESS, "mended").touch()
+        nucleus.release.add(component(steps=steps, configuration={"rate": 2}))
+        assert (await nucleus.deploy("--merge", PRESS))["status"] == "SUCCEEDED"
+        assert (await nucleus.component(PRESS))["state"] == "RUNNING"
+
+
 @pytest.mark.parametrize("step", ["shutdown", "uninstall"])
 async def test_component_that_leaves_is_not_restarted(step: str) -> None:
     """A restart of what is being removed fails and does not hold the removal up (contract 2.6)."""
