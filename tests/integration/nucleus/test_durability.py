@@ -198,3 +198,13 @@ async def test_stuck_deployment_can_be_cancelled() -> None:
         assert (await nucleus.cli("deployment", "cancel", deployment)).code == 0
         assert (await nucleus.ended(deployment))["status"] == "CANCELED"
         await nucleus.in_state(PRESS, "RUNNING", "1.0.0")
+
+
+async def test_report_that_cannot_be_written_fails_no_deployment() -> None:
+    """What has become of a deployment does not depend on room for its report."""
+    async with nuclei.running_nucleus(press()) as nucleus:
+        nucleus.paths.deployments.rmdir()
+        nucleus.paths.deployments.touch()  # stands for a disk that has no room for a directory
+        deployed = await nucleus.deploy("--merge", PRESS)
+        assert deployed["detailed_status"] == "SUCCESSFUL"
+        assert "Report not written" in nucleus.log()
