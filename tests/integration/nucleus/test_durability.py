@@ -200,6 +200,20 @@ async def test_stuck_deployment_can_be_cancelled() -> None:
         await nucleus.in_state(PRESS, "RUNNING", "1.0.0")
 
 
+async def test_cancellation_survives_a_killed_nucleus() -> None:
+    """A deployment whose cancellation was answered is not carried out by the next nucleus."""
+    step = "touch begun; while [ ! -e go ]; do sleep 0.05; done"
+    async with nuclei.running_nucleus(press(lifecycle={"bootstrap": step})) as nucleus:
+        deployment = await nucleus.submit(rootComponentVersionsToAdd={PRESS: "1.0.0"})
+        await nucleus.until(nucleus.work(PRESS, "begun").exists, "the step is at work")
+        await nucleus.call("CancelLocalDeployment", {"deploymentId": deployment})
+        await nucleus.kill()
+        nucleus.work(PRESS, "go").touch()
+        await nucleus.start()
+        assert (await nucleus.ended(deployment))["status"] == "CANCELED"
+        assert await nucleus.component(PRESS) == {}
+
+
 async def test_report_that_cannot_be_written_fails_no_deployment() -> None:
     """What has become of a deployment does not depend on room for its report."""
     async with nuclei.running_nucleus(press()) as nucleus:
