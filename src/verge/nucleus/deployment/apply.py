@@ -272,9 +272,9 @@ class Executor:
         if record.request.failure_handling_policy != "ROLLBACK":
             self._leave_as_is(record, before)
             return
+        await self._bootstrap_back(record, self._device.present, before)
         failed = self._device.present
-        back = device.former_state(before, failed)
-        await self._bootstrap_back(record, failed, back)
+        back = device.former_state(before, failed, record.request.configuration)
         # A stored phase of ROLLING_BACK implies the former state, so both go in one transaction.
         self._device.replace(back, lambda: self._records.save(record, Phase.ROLLING_BACK))
         log.warning(
