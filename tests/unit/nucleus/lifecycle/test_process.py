@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,25 @@ def test_numbers_are_users_too() -> None:
     """Users and groups may be given by number, known or not."""
     found = users.resolve(f"{os.geteuid()}:12345")
     assert (found.uid, found.gid) == (os.geteuid(), 12345)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_files_may_go_while_a_directory_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that removes its temporary files meanwhile makes no step fail."""
+    for name in ("passing", "staying"):
+        (tmp_path / name).touch()
+    walk = os.fwalk
+
+    def walk_late(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for found in walk(*arguments, **options):
+            (tmp_path / "passing").unlink()
+            yield found
+
+    monkeypatch.setattr(os, "fwalk", walk_late)
+    users.give(tmp_path, nobody := users.resolve("nobody"))
+    assert (tmp_path / "staying").stat().st_uid == nobody.uid
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
