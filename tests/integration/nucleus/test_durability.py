@@ -222,3 +222,19 @@ async def test_report_that_cannot_be_written_fails_no_deployment() -> None:
         deployed = await nucleus.deploy("--merge", PRESS)
         assert deployed["detailed_status"] == "SUCCESSFUL"
         assert "Report not written" in nucleus.log()
+
+
+async def test_component_starts_although_the_disk_is_full() -> None:
+    """A process that cannot be noted for the next nucleus runs, and is watched, all the same."""
+    async with nuclei.running_nucleus(press()) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        nucleus.paths.process_journal.unlink()
+        nucleus.paths.process_journal.symlink_to("/dev/full")
+        try:
+            (first,) = pids(nucleus)
+            os.kill(first, signal.SIGKILL)
+            await started(nucleus, 2)
+            await nucleus.in_state(PRESS, "RUNNING")
+            assert "Process not noted" in nucleus.log()
+        finally:
+            nucleus.paths.process_journal.unlink()  # it could be read without an end

@@ -197,6 +197,11 @@ def test_files_may_go_while_a_directory_is_given(
     assert (tmp_path / "staying").stat().st_uid == nobody.uid
 
 
+def test_process_that_cannot_be_noted_is_no_error() -> None:
+    """A disk that is full keeps no component from starting."""
+    reaper.Journal(Path("/dev/full")).add(os.getpid(), "TOKEN")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_links_are_given_and_never_followed(tmp_path: Path) -> None:
     """Giving a directory away does not reach what its links point at."""
