@@ -238,3 +238,18 @@ async def test_component_starts_although_the_disk_is_full() -> None:
             assert "Process not noted" in nucleus.log()
         finally:
             nucleus.paths.process_journal.unlink()  # it could be read without an end
+
+
+async def test_artifacts_that_cannot_be_put_in_place_fail_their_component() -> None:
+    """A disk without room for a link fails the deployment and not the nucleus."""
+    async with nuclei.running_nucleus(press()) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        nucleus.release.add(press("1.1.0", artifacts={"data": b"x"}))
+        hindrance = nucleus.paths.artifacts(PRESS, ".1.1.0.new")
+        hindrance.mkdir(parents=True)  # where the link is made
+        failed = await nucleus.deploy("--merge", f"{PRESS}=1.1.0")
+        assert failed["detailed_status"] == "FAILED_ROLLBACK_COMPLETE"
+        assert "cannot put its artifacts in place" in failed["failure_cause"]
+        assert "(INSTALL_IO_ERROR)" in failed["failure_cause"]
+        assert (await nucleus.component(PRESS))["version"] == "1.0.0"
+        await nucleus.in_state(PRESS, "RUNNING")

@@ -158,10 +158,17 @@ class Supervisor:
             _resolve(waiter)
 
     def _add(self, defined: definition.Definition) -> runner.Runner:
-        one = runner.Runner(defined, make_token(), self._around, self)
+        one = runner.Runner(self._placed(defined), make_token(), self._around, self)
         self._runners[defined.name] = one
-        self._adopted(defined)
         return one
+
+    def _placed(self, defined: definition.Definition) -> definition.Definition:
+        """Point the component's paths at its content; if that fails, so does its install step."""
+        try:
+            self._adopted(defined)
+        except OSError as error:
+            return definition.misplaced(defined, error)
+        return defined
 
     # Neighbours
 
@@ -195,7 +202,7 @@ class Supervisor:
 
     def adopted(self, one: runner.Runner) -> None:
         """Point the component's paths at its new content."""
-        self._adopted(one.definition)
+        one.definition = self._placed(one.definition)
 
     def _tell(self) -> None:
         news, self._news = self._news, set()
