@@ -74,7 +74,7 @@ class LogFile:
     def _set_aside(self) -> None:
         self.close()
         parts = self.older_parts()
-        index = 1 + max((_part_key(part)[1] for part in parts), default=-1)
+        index = _number(parts[-1]) + 1 if parts else 0
         self.path.rename(self.path.with_name(f"{self.path.stem}_{self._hour}_{index}.log"))
         kept = self._limits.file_size
         for part in reversed(self.older_parts()):
@@ -85,12 +85,14 @@ class LogFile:
     def older_parts(self) -> list[Path]:
         """Return the parts that were set aside, oldest first."""
         found = self.path.parent.glob(f"{self.path.stem}_[0-9][0-9][0-9][0-9]_*_*.log")
-        return sorted((part for part in found if _part_key(part)[1] >= 0), key=_part_key)
+        # Their hours say little where the clock is put right or wrong.
+        return sorted((part for part in found if _number(part) >= 0), key=_number)
 
 
-def _part_key(part: Path) -> tuple[str, int]:
-    stem, _, index = part.stem.rpartition("_")
-    return stem[-13:], int(index) if index.isdigit() else -1
+def _number(part: Path) -> int:
+    """Return the number of a part, which counts on from hour to hour; -1 for another file."""
+    index = part.stem.rpartition("_")[2]
+    return int(index) if index.isdigit() else -1
 
 
 class Writer:

@@ -56,6 +56,18 @@ def test_total_is_bounded_and_the_newest_stays(tmp_path: Path) -> None:
     assert lines == [f"line {n:04}" for n in range(200 - len(lines), 200)]
 
 
+def test_clock_that_is_put_back_changes_no_order(tmp_path: Path) -> None:
+    """Parts are as old as their numbers say: a device without a clock begins in another year."""
+    now = NOON
+    log = log_file(tmp_path, lambda: now)
+    for number in range(10):
+        now = NOON if number < 5 else 3600.0 * number
+        log.write(b"%080d\n" % number)
+    log.close()
+    assert [int(part.read_text()) for part in log.older_parts()] == [7, 8]
+    assert int(log.path.read_text()) == 9
+
+
 def test_logs_of_similar_names_are_left_alone(tmp_path: Path) -> None:
     """Parts of a component whose name begins alike are not counted or removed."""
     other = tmp_path / "com.example.Press_2_2023_11_14_22_0.log"
