@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -42,9 +43,11 @@ class LogFile:
         """Append one line, its end included. A full or broken disk loses the line, no more."""
         try:
             self._make_room(len(line))
-            self._file.write(line)
-            self._size += len(line)
+            written = self._file.write(line)
+            self._size += written
         except OSError:
+            written = 0
+        if written < len(line):
             self.close()
 
     def close(self) -> None:
@@ -63,10 +66,12 @@ class LogFile:
 
     def _open(self, hour: str) -> None:
         # Unbuffered: one write for every line, so a killed nucleus loses none.
-        self._file = self.path.open("ab", buffering=0)
+        self._file = self.path.open("a+b", buffering=0)
         self.path.chmod(0o600)
         stat = self.path.stat()
         self._size = stat.st_size
+        if self._size and os.pread(self._file.fileno(), 1, self._size - 1) != b"\n":
+            self._size += self._file.write(b"\n")  # the last line was cut short
         self._hour = (
             time.strftime("%Y_%m_%d_%H", time.gmtime(stat.st_mtime)) if self._size else hour
         )
