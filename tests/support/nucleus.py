@@ -215,9 +215,19 @@ class NucleusProcess:
         """Call an IPC operation as the administrator."""
         return await asyncio.to_thread(self._call, operation, request)
 
-    def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def configure_itself(self, component: str, **values: Any) -> None:
+        """Update the configuration of a component, which keeps `$SVCUID` in its file `token`."""
+        token = self.work(component, "token").read_text().strip()
+        request = {"keyPath": [], "timestamp": time.time(), "valueToMerge": values}
+        await asyncio.to_thread(self._call, "UpdateConfiguration", request, token)
+
+    def _call(
+        self, operation: str, request: Mapping[str, Any], token: str | None = None
+    ) -> dict[str, Any]:
         info = json.loads((self.paths.cli_info / f"user-{os.geteuid()}").read_text())
-        with client.IpcClient(info["domain_socket_path"], info["cli_auth_token"]) as connection:
+        with client.IpcClient(
+            info["domain_socket_path"], token or info["cli_auth_token"]
+        ) as connection:
             return connection.call(operation, request, PATIENCE)
 
     async def component(self, name: str) -> dict[str, Any]:

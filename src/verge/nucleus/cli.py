@@ -36,6 +36,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except errors.NucleusError as error:
         print(f"ERROR {error}", file=sys.stderr)
         return NOT_STARTED if parsed.function == "serve" else FAILED
+    except PermissionError as error:
+        print(
+            f"ERROR cannot use {error.filename}: {error.strerror}; run this as the nucleus's user",
+            file=sys.stderr,
+        )
+        return FAILED
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -42,9 +43,11 @@ class LogFile:
         """Append one line, its end included. A full or broken disk loses the line, no more."""
         try:
             self._make_room(len(line))
-            self._file.write(line)
-            self._size += len(line)
+            written = self._file.write(line)
+            self._size += written
         except OSError:
+            written = 0
+        if written < len(line):
             self.close()
 
     def close(self) -> None:
@@ -63,10 +66,12 @@ class LogFile:
 
     def _open(self, hour: str) -> None:
         # Unbuffered: one write for every line, so a killed nucleus loses none.
-        self._file = self.path.open("ab", buffering=0)
+        self._file = self.path.open("a+b", buffering=0)
         self.path.chmod(0o600)
         stat = self.path.stat()
         self._size = stat.st_size
+        if self._size and os.pread(self._file.fileno(), 1, self._size - 1) != b"\n":
+            self._size += self._file.write(b"\n")  # the last line was cut short
         self._hour = (
             time.strftime("%Y_%m_%d_%H", time.gmtime(stat.st_mtime)) if self._size else hour
         )
@@ -74,7 +79,7 @@ class LogFile:
     def _set_aside(self) -> None:
         self.close()
         parts = self.older_parts()
-        index = 1 + max((_part_key(part)[1] for part in parts), default=-1)
+        index = _number(parts[-1]) + 1 if parts else 0
         self.path.rename(self.path.with_name(f"{self.path.stem}_{self._hour}_{index}.log"))
         kept = self._limits.file_size
         for part in reversed(self.older_parts()):
@@ -85,12 +90,14 @@ class LogFile:
     def older_parts(self) -> list[Path]:
         """Return the parts that were set aside, oldest first."""
         found = self.path.parent.glob(f"{self.path.stem}_[0-9][0-9][0-9][0-9]_*_*.log")
-        return sorted((part for part in found if _part_key(part)[1] >= 0), key=_part_key)
+        # Their hours say little where the clock is put right or wrong.
+        return sorted((part for part in found if _number(part) >= 0), key=_number)
 
 
-def _part_key(part: Path) -> tuple[str, int]:
-    stem, _, index = part.stem.rpartition("_")
-    return stem[-13:], int(index) if index.isdigit() else -1
+def _number(part: Path) -> int:
+    """Return the number of a part, which counts on from hour to hour; -1 for another file."""
+    index = part.stem.rpartition("_")[2]
+    return int(index) if index.isdigit() else -1
 
 
 class Writer:

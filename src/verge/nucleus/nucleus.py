@@ -252,6 +252,8 @@ class _Components:
     async def restart(self, name: str) -> None:
         """Restart a component and wait until it is at work or has failed."""
         one = self._restartable(name)
+        if one.leaving:
+            raise ValueError(f"cannot restart {name}: it is being removed")
         one.machine.restart()
 
     async def stop(self, name: str) -> None:

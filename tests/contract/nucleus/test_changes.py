@@ -35,6 +35,8 @@ RESTART = ["shutdown", "run"]
 REINSTALL = ["shutdown", "install", "run"]
 FIRST = ["install", "run"]
 
+IMPATIENT = {"verge": {"settleSeconds": 0.1, "healthLimitSeconds": 5}}
+
 
 @pytest.mark.parametrize(
     ("changed", "happens"),
@@ -117,6 +119,80 @@ async def test_finished_component_is_left_alone_by_its_dependency() -> None:
         assert notes(nucleus).count("run") == 1
         await nucleus.cli("component", "restart", PRESS)
         await nucleus.until(lambda: notes(nucleus).count("run") == 2, "a restart runs it again")
+
+
+async def test_changed_recipe_of_a_finished_dependent_holds_up_no_deployment() -> None:
+    """What does not run takes a new recipe without being waited for (contract 2.8, 3.8)."""
+    once = component(steps={"run": NOTE.format("run")}, dependencies={LENS: "*"})
+    changed = component(
+        steps={"run": NOTE.format("run"), "shutdown": "true"}, dependencies={LENS: "*"}
+    )
+    lens = recipes.Component(LENS, run="exec sleep 1000")
+    async with nuclei.running_nucleus(once, lens, configuration=IMPATIENT) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        nucleus.release.add(changed, recipes.Component(LENS, run="exec sleep 999"))
+        assert (await nucleus.deploy("--merge", PRESS))["status"] == "SUCCEEDED"
+        assert notes(nucleus) == ["install", "run", "shutdown"]
+
+
+async def test_dependent_restarts_with_a_dependency_that_has_no_steps() -> None:
+    """A dependency that is ready again at once has been lost all the same (contract 2.6)."""
+    lens = recipes.Component(LENS, artifacts={"data": b"1"})
+    press = component(dependencies={LENS: "*"})
+    async with nuclei.running_nucleus(press, lens, configuration=IMPATIENT) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        nucleus.release.add(
+            recipes.Component(LENS, artifacts={"data": b"2"}),
+            component(dependencies={LENS: "*"}, configuration={"rate": 2}),
+        )
+        assert (await nucleus.deploy("--merge", PRESS))["status"] == "SUCCEEDED"
+        assert notes(nucleus) == FIRST + RESTART
+        assert await nucleus.stop() == 0
+        await nucleus.start()
+        await nucleus.in_state(PRESS, "RUNNING")
+        assert notes(nucleus) == [*FIRST, *RESTART, "shutdown", *FIRST], "it starts once"
+
+
+async def test_component_starts_once_its_recipe_drops_what_it_waited_for() -> None:
+    """A dependency that is not declared any more is not waited for (contract 2.6)."""
+    lens = recipes.Component(LENS, lifecycle={"install": "exit 1"})
+    async with nuclei.running_nucleus(component(dependencies={LENS: "*"}), lens) as nucleus:
+        arguments = ("--merge", PRESS, "--failure-handling-policy", "DO_NOTHING")
+        assert (await nucleus.deploy(*arguments))["status"] == "FAILED"
+        await nucleus.in_state(PRESS, "INSTALLED")
+        nucleus.release.add(component())
+        assert (await nucleus.deploy("--merge", PRESS))["status"] == "SUCCEEDED"
+        await nucleus.in_state(PRESS, "RUNNING")
+        assert notes(nucleus) == FIRST
+
+
+async def test_broken_component_is_reinstalled_whatever_changed() -> None:
+    """A deployment tries a BROKEN component again, even if its steps stay (contract 2.2, 3.8)."""
+    steps = {"run": "test -e mended && exec sleep 1000"}
+    async with nuclei.running_nucleus(component(steps=steps)) as nucleus:
+        arguments = ("--merge", PRESS, "--failure-handling-policy", "DO_NOTHING")
+        assert (await nucleus.deploy(*arguments))["status"] == "FAILED"
+        await nucleus.in_state(PRESS, "BROKEN")
+        nucleus.work(PRESS, "mended").touch()
+        nucleus.release.add(component(steps=steps, configuration={"rate": 2}))
+        assert (await nucleus.deploy("--merge", PRESS))["status"] == "SUCCEEDED"
+        assert (await nucleus.component(PRESS))["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("step", ["shutdown", "uninstall"])
+async def test_component_that_leaves_is_not_restarted(step: str) -> None:
+    """A restart of what is being removed fails and does not hold the removal up (contract 2.6)."""
+    slow = {step: "touch ../begun; while [ ! -e go ]; do sleep 0.05; done"}
+    async with nuclei.running_nucleus(component(steps=slow)) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        removal = await nucleus.submit(rootComponentsToRemove=[PRESS])
+        await nucleus.until((nucleus.root / "work" / "begun").exists, "it leaves")
+        answer = await nucleus.call("RestartComponent", {"componentName": PRESS})
+        assert answer["restartStatus"] == "FAILED"
+        assert answer["message"] == f"cannot restart {PRESS}: it is being removed"
+        nucleus.work(PRESS, "go").touch()
+        assert (await nucleus.ended(removal))["status"] == "SUCCEEDED"
+        assert await nucleus.component(PRESS) == {}
 
 
 async def test_broken_component_can_be_removed() -> None:

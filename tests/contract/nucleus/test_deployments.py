@@ -154,6 +154,36 @@ async def test_lack_of_space_is_seen_before_anything_is_copied(
         assert (await nucleus.deploy("--merge", LENS))["status"] == "SUCCEEDED"
 
 
+async def test_rollback_keeps_what_other_components_wrote_meanwhile() -> None:
+    """A failed deployment takes back its own values, and none that others wrote (contract 3.8)."""
+    waiting = {"startup": "touch begun; while [ ! -e go ]; do sleep 0.05; done; exit 1"}
+    press = component(PRESS, run="echo $SVCUID > token; " + FOREVER, configuration={"count": 0})
+    failing = component(LENS, run=None, lifecycle=waiting)
+    async with nuclei.running_nucleus(press, failing) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        deployment = await nucleus.submit(rootComponentVersionsToAdd={LENS: "1.0.0"})
+        await nucleus.until(nucleus.work(LENS, "begun").exists, "the deployment is activated")
+        await nucleus.configure_itself(PRESS, count=7)
+        nucleus.work(LENS, "go").touch()
+        details = (await nucleus.ended(deployment))["deploymentStatusDetails"]
+        assert details["detailedDeploymentStatus"] == "FAILED_ROLLBACK_COMPLETE"
+        assert (await nucleus.component(PRESS))["configuration"] == {"count": 7}
+
+
+async def test_rollback_takes_back_what_the_deployment_configured() -> None:
+    """A value that a failed deployment merged is the former one again (contract 3.8)."""
+    press = component(PRESS, configuration={"rate": 1})
+    async with nuclei.running_nucleus(press, component(LENS, run="exit 1")) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        deployment = await nucleus.submit(
+            rootComponentVersionsToAdd={LENS: "1.0.0"},
+            componentToConfiguration={PRESS: {"MERGE": {"rate": 2}}},
+        )
+        details = (await nucleus.ended(deployment))["deploymentStatusDetails"]
+        assert details["detailedDeploymentStatus"] == "FAILED_ROLLBACK_COMPLETE"
+        assert (await nucleus.component(PRESS))["configuration"] == {"rate": 1}
+
+
 async def test_cancelled_in_the_queue() -> None:
     """A deployment that waits behind another is cancelled without having done anything."""
     slow = component(PRESS, run=None, lifecycle={"startup": "touch begun; exec sleep 1000"})

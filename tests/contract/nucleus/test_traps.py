@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import time
 from typing import Any
 
 import pytest
 
 from tests.support import nucleus as nuclei
 from tests.support import recipes
-from verge.nucleus.ipc import client
 
 PRESS = "com.example.Press"
 LENS = "com.example.Lens"
@@ -27,14 +24,6 @@ def update(**values: Any) -> list[str]:
     return ["--update-config", json.dumps({PRESS: {"MERGE": values}})]
 
 
-def write_itself(nucleus: nuclei.NucleusProcess, **values: Any) -> None:
-    """Call UpdateConfiguration as the component does."""
-    token = nucleus.work(PRESS, "token").read_text().strip()
-    request = {"keyPath": [], "timestamp": time.time(), "valueToMerge": values}
-    with client.IpcClient(nucleus.paths.socket, token) as connection:
-        connection.call("UpdateConfiguration", request, nuclei.PATIENCE)
-
-
 async def test_trap_1_script_text_is_fixed_when_it_is_deployed() -> None:
     """Trap 1: what a component writes restarts nothing and reaches no script until a deployment."""
     press = component(
@@ -42,7 +31,7 @@ async def test_trap_1_script_text_is_fixed_when_it_is_deployed() -> None:
     )
     async with nuclei.running_nucleus(press) as nucleus:
         await nucleus.deploy("--merge", PRESS)
-        await asyncio.to_thread(write_itself, nucleus, topic="b")
+        await nucleus.configure_itself(PRESS, topic="b")
         await nucleus.cli("component", "restart", PRESS)
         topics = nucleus.work(PRESS, "topics")
         await nucleus.until(lambda: topics.read_text() == "a\na\n", "the old script runs again")
@@ -144,7 +133,7 @@ async def test_trap_5_later_write_of_the_component_wins(source: str, winner: str
         waiting = await nucleus.submit(
             componentToConfiguration={PRESS: {"MERGE": {"by": "deployment", "other": "deployment"}}}
         )
-        await asyncio.to_thread(write_itself, nucleus, by="component")
+        await nucleus.configure_itself(PRESS, by="component")
         assert (await nucleus.ended(waiting))["status"] == "SUCCEEDED"
         assert (await nucleus.component(PRESS))["configuration"] == {
             "by": winner,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from tests.support import nucleus as nuclei
 from tests.support import recipes
-from verge.nucleus import logs, settings
+from verge.nucleus import logs, paths, settings
 
 PRESS = "com.example.Press"
 CAMERA = "com.example.Camera"
@@ -172,7 +174,8 @@ async def test_log_search_follows() -> None:
             await process.wait()
 
 
-async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["--log-dir", "--log-file"])
+async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path, place: str) -> None:
     """`logs get --follow` prints every line once while its file gets full and another name."""
     limits = settings.LogSettings(file_size=2000, total_size=10**6)
     file = logs.LogFile(tmp_path, PRESS, limits)
@@ -180,7 +183,7 @@ async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path) -> No
     writer.event("INFO", "press", "stroke 0")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "verge.nucleus", "logs", "get"),
-        *("--log-dir", str(tmp_path), "--follow", "--json"),
+        *(place, str(tmp_path if place == "--log-dir" else file.path), "--follow", "--json"),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout
@@ -192,6 +195,92 @@ async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path) -> No
                 writer.event("INFO", "press", f"stroke {number + 1}")
         assert seen == [f"stroke {number}" for number in range(100)]
         assert len(file.older_parts()) > 3
+    finally:
+        process.kill()
+        await process.wait()
+        file.close()
+
+
+async def test_named_log_that_is_set_aside_is_waited_for(tmp_path: Path) -> None:
+    """Between the moment a log is set aside and its next line, there is no file of its name."""
+    file = logs.LogFile(tmp_path, PRESS, settings.LogSettings())
+    writer = logs.Writer(file, "JSON")
+    writer.event("INFO", "press", "one")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verge.nucleus", "logs", "get"),
+        *("--log-file", str(file.path), "--follow", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(20):
+            assert b'"one"' in await process.stdout.readline()
+            writer.event("INFO", "press", "two")
+            file.path.rename(file.path.with_name(f"{PRESS}_2026_01_31_12_0.log"))
+            assert b'"two"' in await process.stdout.readline(), "it is read under its other name"
+            file.close()
+            writer.event("INFO", "press", "three")
+            assert b'"three"' in await process.stdout.readline()
+    finally:
+        process.kill()
+        await process.wait()
+        file.close()
+
+
+def wait_for_watch(pid: int) -> None:
+    """Wait until a process watches a directory."""
+    said = ""
+    while "inotify wd" not in said:
+        for each in Path(f"/proc/{pid}/fdinfo").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                said += each.read_text()
+        time.sleep(nuclei.LOOK)
+
+
+async def test_log_search_follows_a_directory_that_is_empty(tmp_path: Path) -> None:
+    """Logs may come after whoever waits for them."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verge.nucleus", "logs", "get"),
+        *("--log-dir", str(tmp_path), "--follow", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    file = logs.LogFile(tmp_path, PRESS, settings.LogSettings())
+    writer = logs.Writer(file, "JSON")
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(wait_for_watch, process.pid)
+            writer.event("INFO", "press", "first")
+            assert b'"first"' in await process.stdout.readline()
+    finally:
+        process.kill()
+        await process.wait()
+        file.close()
+
+
+async def test_end_of_a_log_is_followed_without_a_gap(tmp_path: Path) -> None:
+    """Lines that come while the end of a log is shown, and before it is set aside, are shown."""
+    where = paths.Paths(tmp_path)
+    where.create()
+    file = logs.LogFile(where.logs, PRESS, settings.LogSettings())
+    for number in range(1000):
+        file.write(b"%0200d\n" % number)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verge.nucleus", "--root", str(tmp_path)),
+        *("logs", PRESS, "--follow", "--lines", "1000"),
+        stdout=asyncio.subprocess.PIPE,
+        limit=1000,  # bytes; then the pipe is full, and the command in the middle of showing
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(20):
+            seen = [await process.stdout.readline()]
+            file.write(b"%0200d\n" % 1000)
+            file.close()
+            file.path.rename(file.path.with_name(f"{PRESS}_2026_01_31_12_0.log"))
+            file.write(b"%0200d\n" % 1001)
+            seen += [await process.stdout.readline() for _ in range(1001)]
+        assert [int(line) for line in seen] == list(range(1002))
     finally:
         process.kill()
         await process.wait()

@@ -198,3 +198,58 @@ async def test_stuck_deployment_can_be_cancelled() -> None:
         assert (await nucleus.cli("deployment", "cancel", deployment)).code == 0
         assert (await nucleus.ended(deployment))["status"] == "CANCELED"
         await nucleus.in_state(PRESS, "RUNNING", "1.0.0")
+
+
+async def test_cancellation_survives_a_killed_nucleus() -> None:
+    """A deployment whose cancellation was answered is not carried out by the next nucleus."""
+    step = "touch begun; while [ ! -e go ]; do sleep 0.05; done"
+    async with nuclei.running_nucleus(press(lifecycle={"bootstrap": step})) as nucleus:
+        deployment = await nucleus.submit(rootComponentVersionsToAdd={PRESS: "1.0.0"})
+        await nucleus.until(nucleus.work(PRESS, "begun").exists, "the step is at work")
+        await nucleus.call("CancelLocalDeployment", {"deploymentId": deployment})
+        await nucleus.kill()
+        nucleus.work(PRESS, "go").touch()
+        await nucleus.start()
+        assert (await nucleus.ended(deployment))["status"] == "CANCELED"
+        assert await nucleus.component(PRESS) == {}
+
+
+async def test_report_that_cannot_be_written_fails_no_deployment() -> None:
+    """What has become of a deployment does not depend on room for its report."""
+    async with nuclei.running_nucleus(press()) as nucleus:
+        nucleus.paths.deployments.rmdir()
+        nucleus.paths.deployments.touch()  # stands for a disk that has no room for a directory
+        deployed = await nucleus.deploy("--merge", PRESS)
+        assert deployed["detailed_status"] == "SUCCESSFUL"
+        assert "Report not written" in nucleus.log()
+
+
+async def test_component_starts_although_the_disk_is_full() -> None:
+    """A process that cannot be noted for the next nucleus runs, and is watched, all the same."""
+    async with nuclei.running_nucleus(press()) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        nucleus.paths.process_journal.unlink()
+        nucleus.paths.process_journal.symlink_to("/dev/full")
+        try:
+            (first,) = pids(nucleus)
+            os.kill(first, signal.SIGKILL)
+            await started(nucleus, 2)
+            await nucleus.in_state(PRESS, "RUNNING")
+            assert "Process not noted" in nucleus.log()
+        finally:
+            nucleus.paths.process_journal.unlink()  # it could be read without an end
+
+
+async def test_artifacts_that_cannot_be_put_in_place_fail_their_component() -> None:
+    """A disk without room for a link fails the deployment and not the nucleus."""
+    async with nuclei.running_nucleus(press()) as nucleus:
+        await nucleus.deploy("--merge", PRESS)
+        nucleus.release.add(press("1.1.0", artifacts={"data": b"x"}))
+        hindrance = nucleus.paths.artifacts(PRESS, ".1.1.0.new")
+        hindrance.mkdir(parents=True)  # where the link is made
+        failed = await nucleus.deploy("--merge", f"{PRESS}=1.1.0")
+        assert failed["detailed_status"] == "FAILED_ROLLBACK_COMPLETE"
+        assert "cannot put its artifacts in place" in failed["failure_cause"]
+        assert "(INSTALL_IO_ERROR)" in failed["failure_cause"]
+        assert (await nucleus.component(PRESS))["version"] == "1.0.0"
+        await nucleus.in_state(PRESS, "RUNNING")

@@ -243,3 +243,25 @@ async def test_directory_that_cannot_run_is_refused(
     assert sentence in err.decode()
     assert "Traceback" not in err.decode()
     assert roots() == before
+
+
+def child_of(pid: int) -> int:
+    """Return the only child of a process."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+async def test_end_of_the_nucleus_ends_the_command(tmp_path: Path) -> None:
+    """A nucleus that is killed is not waited for, although nothing is written any more."""
+    directory = tmp_path / HELLO
+    write(directory, {"main.py": PROGRAM.format("one")})
+    async with running(directory) as command:
+        await command.event("running")
+        nucleus = child_of(command.process.pid)
+        program = child_of(nucleus)
+        os.kill(nucleus, signal.SIGKILL)
+        try:
+            async with asyncio.timeout(10):
+                assert await command.process.wait() == 1
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(program, signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,3 +156,27 @@ def test_every_command_prints_json() -> None:
     for name, command in COMMANDS.items():
         options = {option for action in command._actions for option in action.option_strings}
         assert ("--json" in options) is (name not in silent), name
+
+
+@pytest.fixture
+def somebody() -> Iterator[None]:
+    """Be an ordinary user within the test."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else: run as root")
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["logs", "greengrass"], ["logs", "get"], ["logs", "list-log-files"]]
+)
+def test_logs_that_may_not_be_read_are_refused_in_words(
+    tmp_path: Path,
+    somebody: None,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    """Whoever may not read the logs is told so, rather than shown none of them or a traceback."""
+    assert cli.main(["--root", str(tmp_path), *arguments]) == 1
+    assert "Permission denied; run this as the nucleus's user" in capsys.readouterr().err

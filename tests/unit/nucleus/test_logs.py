@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,33 @@ def test_total_is_bounded_and_the_newest_stays(tmp_path: Path) -> None:
     text = "".join([*parts, (tmp_path / "com.example.Press.log").read_text()])
     lines = text.splitlines()
     assert lines == [f"line {n:04}" for n in range(200 - len(lines), 200)]
+
+
+def test_clock_that_is_put_back_changes_no_order(tmp_path: Path) -> None:
+    """Parts are as old as their numbers say: a device without a clock begins in another year."""
+    now = NOON
+    log = log_file(tmp_path, lambda: now)
+    for number in range(10):
+        now = NOON if number < 5 else 3600.0 * number
+        log.write(b"%080d\n" % number)
+    log.close()
+    assert [int(part.read_text()) for part in log.older_parts()] == [7, 8]
+    assert int(log.path.read_text()) == 9
+
+
+def test_line_that_a_full_disk_cut_spoils_no_other(tmp_path: Path) -> None:
+    """The line after one that found no room begins on a line of its own."""
+    log = log_file(tmp_path, time.time, size=1000)
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (15, former[1]))  # it cuts as a full disk does
+    try:
+        log.write(b"line one\n")
+        log.write(b"line two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    log.write(b"line three\n")
+    log.close()
+    assert log.path.read_text().splitlines() == ["line one", "line t", "line three"]
 
 
 def test_logs_of_similar_names_are_left_alone(tmp_path: Path) -> None:

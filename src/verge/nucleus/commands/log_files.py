@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import heapq
 import json
 import os
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from verge.nucleus import paths
+from verge.nucleus import logs, paths, settings
 from verge.nucleus.commands import connection, inotify, log_search
 
 KEYWORDS = {
@@ -25,8 +26,6 @@ KEYWORDS = {
     "scriptName": "$scriptName=str",
     "currentState": "$currentState=str",
 }
-_Ends = dict[tuple[int, int], int]
-"""How far files were read, in bytes, by device and inode."""
 
 _COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m", "FATAL": "\033[31m"}
 
@@ -39,21 +38,21 @@ def get(arguments: argparse.Namespace) -> int:
         )
     now = datetime.now(UTC)
     query = log_search.parse_query(arguments.time_window, arguments.filter, now)
+    files = _Files(arguments)
     watcher = inotify.Watcher(modifications=True) if arguments.follow else None
-    for directory in {file.parent for file in _files(arguments)} if watcher else ():
+    for directory in files.directories if watcher else ():
         watcher.watch(directory)  # type: ignore[union-attr]  # there is one
-    ends: _Ends = {}
-    _print(_with_neighbours(_unread(arguments, ends), query, arguments), arguments)
+    _print(_with_neighbours(files.unread(), query, arguments), arguments)
     if watcher:
         open_ended = log_search.Query((), query.groups)  # a window ends, following goes on
         while watcher.wait():
-            _print(_with_neighbours(_unread(arguments, ends), open_ended, arguments), arguments)
+            _print(_with_neighbours(files.unread(), open_ended, arguments), arguments)
     return 0
 
 
 def list_files(arguments: argparse.Namespace) -> int:
     """Print the log files that there are."""
-    files = [str(file) for file in _files(arguments)]
+    files = [str(file) for file in _Files(arguments).present()]
     print(json.dumps({"files": files}) if arguments.json else "\n".join(files))
     return 0
 
@@ -68,33 +67,62 @@ def list_keywords(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _files(arguments: argparse.Namespace) -> list[Path]:
-    named = [Path(name) for name in getattr(arguments, "log_file", [])]
-    directories = [Path(name) for name in arguments.log_dir]
-    if not named and not directories:
-        directories = [paths.Paths(arguments.root).logs]
-    for path in [*named, *directories]:
-        if not path.exists():
-            raise connection.CommandError(f"cannot read {path}: there is no such file or directory")
-    return [*named, *(file for each in directories for file in sorted(each.glob("*.log")))]
+class _Files:
+    """The files that are asked for, and how far each was read."""
 
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Find them. Raises CommandError for one that is not there."""
+        self._named = [Path(name) for name in getattr(arguments, "log_file", [])]
+        self._directories = [Path(name) for name in arguments.log_dir]
+        if not self._named and not self._directories:
+            self._directories = [paths.Paths(arguments.root).logs]
+        for path in [*self._named, *self._directories]:
+            if not path.exists():
+                raise connection.CommandError(
+                    f"cannot read {path}: there is no such file or directory"
+                )
+        self._ends: dict[tuple[int, int], int] = {}
+        """In bytes, by device and inode: a file that is set aside changes no more than its name."""
+        for part in self._set_aside():
+            with contextlib.suppress(FileNotFoundError):
+                facts = part.stat()
+                self._ends[facts.st_dev, facts.st_ino] = facts.st_size
 
-def _unread(arguments: argparse.Namespace, ends: _Ends) -> Iterator[log_search.Entry]:
-    """Yield what files hold beyond their known ends, in the order of times; move the ends."""
-    parts = []
-    for file in _files(arguments):
+    @property
+    def directories(self) -> set[Path]:
+        """The directories in which the files change."""
+        return {*self._directories, *(file.parent for file in self._named)}
+
+    def present(self) -> list[Path]:
+        """Return the files that there are now."""
+        found = (file for each in self._directories for file in sorted(each.iterdir()))
+        return [*self._named, *(file for file in found if file.suffix == ".log")]
+
+    def unread(self) -> Iterator[log_search.Entry]:
+        """Yield what was not read yet, in the order of times."""
+        parts = [
+            part for file in [*self.present(), *self._set_aside()] if (part := self._take(file))
+        ]
+        return heapq.merge(*parts, key=lambda entry: entry.time)
+
+    def _set_aside(self) -> list[Path]:
+        """Return what named files were until they were set aside."""
+        limits = settings.LogSettings()
+        logs_named = [logs.LogFile(file.parent, file.stem, limits) for file in self._named]
+        return [part for log in logs_named for part in log.older_parts()]
+
+    def _take(self, file: Path) -> Iterator[log_search.Entry] | None:
+        """Return what a file holds beyond its known end, and move the end."""
         try:
             opened = file.open("rb")
         except FileNotFoundError:
-            continue  # it was set aside just now, or removed as the oldest
+            return None  # it was set aside just now, or removed as the oldest
         facts = os.fstat(opened.fileno())
-        # A file that is set aside changes its name and is the same file.
         identity = facts.st_dev, facts.st_ino
-        known = ends.get(identity, 0)
+        known = self._ends.get(identity, 0)
         opened.seek(known if known <= facts.st_size else 0)  # a new file got the number of one gone
-        ends[identity] = facts.st_size
-        parts.append(_read(file, opened, facts.st_size))
-    return heapq.merge(*parts, key=lambda entry: entry.time)
+        self._ends[identity] = facts.st_size
+        return _read(file, opened, facts.st_size)
 
 
 def _read(file: Path, opened: BinaryIO, end: int) -> Iterator[log_search.Entry]:

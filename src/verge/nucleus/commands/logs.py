@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from verge.nucleus import logs, paths, settings
 from verge.nucleus.commands import connection
@@ -27,11 +30,12 @@ def show(arguments: argparse.Namespace) -> int:
             f"cannot show the log of {arguments.name}: there is no {file}; "
             "verge-nucleus list shows the components"
         )
-    lines = last_lines(file, arguments.lines)
+    opened = _open(file)
+    lines = last_lines(opened, file, arguments.lines)
     if arguments.json and not arguments.follow:
         print(json.dumps({"name": arguments.name, "lines": [x.rstrip("\n") for x in lines]}))
         return 0
-    for line in itertools.chain(lines, _follow(file) if arguments.follow else ()):
+    for line in itertools.chain(lines, _follow(opened, file) if arguments.follow else ()):
         # A log that is followed has no end, so it is one document for every line.
         text = json.dumps({"line": line.rstrip("\n")}) + "\n" if arguments.json else line
         sys.stdout.write(text)
@@ -39,32 +43,38 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def last_lines(file: Path, count: int) -> list[str]:
-    """Return the last lines of a log, out of its older parts too if need be."""
-    found: collections.deque[str] = collections.deque()
+def last_lines(opened: TextIO, file: Path, count: int) -> list[str]:
+    """Return the last lines of an open log, out of its older parts too if need be."""
+    found = collections.deque(opened, maxlen=count)
     older = logs.LogFile(file.parent, file.stem, settings.LogSettings()).older_parts()
-    for part in [file, *reversed(older)]:
-        with part.open(encoding="utf-8", errors="replace") as opened:
-            lines = collections.deque(opened, maxlen=max(count - len(found), 0))
-        found.extendleft(reversed(lines))
+    for part in reversed(older):
         if len(found) >= count:
             break
+        with contextlib.suppress(FileNotFoundError), _open(part) as former:
+            if not _same(former, opened):  # else it was set aside just now
+                lines = collections.deque(former, maxlen=count - len(found))
+                found.extendleft(reversed(lines))
     return list(found)
 
 
-def _follow(file: Path) -> Iterator[str]:
-    opened = file.open(encoding="utf-8", errors="replace")
-    opened.seek(0, 2)
-    try:
-        while True:
-            yield from opened
-            if (
-                file.is_file()
-                and file.stat().st_ino != Path(f"/proc/self/fd/{opened.fileno()}").stat().st_ino
-            ):
+def _follow(opened: TextIO, file: Path) -> Iterator[str]:
+    """Yield what comes after what was read, in whatever file has the name by then."""
+    while True:
+        yield from opened
+        with contextlib.suppress(FileNotFoundError):  # it is being set aside
+            fresh = _open(file)
+            if not _same(fresh, opened):
+                yield from opened  # what was written before it was set aside
                 opened.close()
-                opened = file.open(encoding="utf-8", errors="replace")
+                opened = fresh
                 continue
-            time.sleep(INTERVAL)
-    finally:
-        opened.close()
+            fresh.close()
+        time.sleep(INTERVAL)
+
+
+def _same(one: TextIO, other: TextIO) -> bool:
+    return os.path.sameopenfile(one.fileno(), other.fileno())
+
+
+def _open(file: Path) -> TextIO:
+    return file.open(encoding="utf-8", errors="replace")

@@ -96,6 +96,7 @@ class _Nucleus:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._end = os.eventfd(0)
         self.ended = False
 
     def __enter__(self) -> _Nucleus:
@@ -108,6 +109,11 @@ class _Nucleus:
         if self._process:
             self._process.terminate()
         self._thread.join()
+        os.close(self._end)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when it has ended for good."""
+        return self._end
 
     def wait_until_ready(self) -> None:
         """Wait until it answers. Raises CommandError."""
@@ -138,6 +144,7 @@ class _Nucleus:
             code = self._process.wait()
             if self._stopping or code not in RESTARTING:
                 self.ended = True
+                os.eventfd_write(self._end, 1)
                 return
             self._start()
 
@@ -168,11 +175,12 @@ class _Session:
         self._logs.watch(self._where.logs)
         self._deploy()
         while not self._nucleus.ended:
-            ready, _, _ = select.select([self._sources, self._logs], [], [])
-            if self._logs in ready:
+            awaited = [one.fileno() for one in (self._sources, self._logs, self._nucleus)]
+            ready, _, _ = select.select(awaited, [], [])
+            if self._logs.fileno() in ready:
                 self._logs.drain()
                 self._show_output()
-            if self._sources in ready:
+            if self._sources.fileno() in ready:
                 self._wait_for_quiet()
                 self._reload()
         raise connection.CommandError("cannot go on: the nucleus has ended")

@@ -52,12 +52,13 @@ class Gate:
             raise failures.DeploymentError(
                 str(error), "COMPONENT_CONFIGURATION_NOT_VALID", "COMPONENT_ERROR"
             ) from error
-        if policy.update_limit is not None:
+        if policy.update_limit is not None and not self.validation.withdrawn:
             self._notified = deployment
             await self.updates.ask(deployment, policy.update_limit, restarting=restarting)
 
     def withdraw(self, deployment: str) -> None:
-        """Wait no more for components that put the update off."""
+        """Wait no more for components that validate or put the update off."""
+        self.validation.withdraw(deployment)
         self.updates.withdraw(deployment)
 
     def close(self, deployment: str) -> None:

@@ -26,6 +26,8 @@ class Validation:
         self._subscribers: dict[str, Ask] = {}
         self._deployment = ""
         self._answers: dict[str, asyncio.Future[str | None]] = {}
+        self.withdrawn = False
+        """Whether the deployment that asked last was withdrawn meanwhile."""
 
     # For the components
 
@@ -60,13 +62,15 @@ class Validation:
     ) -> None:
         """Return when all subscribers among these components accept their configuration.
 
+        If it is withdrawn, return at once.
+
         `proposed` holds whole configurations that differ from the present ones. Components that
         have not subscribed are not asked and not waited for. Raises RejectedError if one rejects
         or does not answer within the limit (seconds).
         """
         loop = asyncio.get_running_loop()
         asked = sorted(self._subscribers.keys() & proposed.keys())
-        self._deployment = deployment
+        self._deployment, self.withdrawn = deployment, False
         self._answers = {component: loop.create_future() for component in asked}
         try:
             for component in asked:
@@ -76,6 +80,14 @@ class Validation:
             self._check(limit)
         finally:
             self._answers = {}
+
+    def withdraw(self, deployment: str) -> None:
+        """Wait for no answer any more."""
+        if deployment == self._deployment:
+            self.withdrawn = True
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_result(None)
 
     def _check(self, limit: float) -> None:
         for component, answer in self._answers.items():

@@ -86,6 +86,7 @@ class Executor:
     def cancel(self, record: Record) -> None:
         """Stop as soon as it is safe: at once while waiting for health, else before activation."""
         record.cancel_requested = True
+        self._records.save(record, self._records.phases[record.id])
         if record.id == self._current:
             self._stop.request()
         self._consent.withdraw(record.id)
@@ -111,6 +112,9 @@ class Executor:
     # Phase PREPARING
 
     async def _begin(self, record: Record) -> None:
+        if record.cancel_requested:  # by a client of an earlier nucleus
+            self._conclusion.end(record, Status.CANCELED, None)
+            return
         record.status = Status.IN_PROGRESS
         try:
             self._count_attempt(record, Phase.PREPARING)
@@ -268,9 +272,9 @@ class Executor:
         if record.request.failure_handling_policy != "ROLLBACK":
             self._leave_as_is(record, before)
             return
+        await self._bootstrap_back(record, self._device.present, before)
         failed = self._device.present
-        back = device.former_state(before, failed)
-        await self._bootstrap_back(record, failed, back)
+        back = device.former_state(before, failed, record.request.configuration)
         # A stored phase of ROLLING_BACK implies the former state, so both go in one transaction.
         self._device.replace(back, lambda: self._records.save(record, Phase.ROLLING_BACK))
         log.warning(

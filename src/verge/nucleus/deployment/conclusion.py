@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verge.nucleus import logs
+from verge.nucleus import errors, logs
 from verge.nucleus.consent import gate
 from verge.nucleus.deployment import device, failures, groups, history
 from verge.nucleus.deployment.documents import ComponentFault, Detail, Phase, Record, Status
@@ -52,8 +52,7 @@ class Conclusion:
                 arn, present = record.fleet.configuration_arn, self._device.present.roots
                 self._groups.note(record.origin, record.created, arn, present)
         self._consent.close(record.id)
-        self._records.write_report(record)
-        self._records.forget_old()
+        self._tidy(record)
         if status is Status.FAILED:
             log.error("Deployment failed", deployment=record.id, reason=first_line(cause))
         else:
@@ -64,6 +63,14 @@ class Conclusion:
                 bytes_copied=record.bytes_copied,
                 bytes_fetched=record.bytes_fetched,
             )
+
+    def _tidy(self, record: Record) -> None:
+        """Write the report and forget what is old; the deployment has ended without it, too."""
+        try:
+            self._records.write_report(record)
+            self._records.forget_old()
+        except (OSError, errors.StoreError) as error:
+            log.warning("Report not written", deployment=record.id, reason=error)
 
 
 def blame(record: Record, faults: Sequence[health.Fault]) -> None:

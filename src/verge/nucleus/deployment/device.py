@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from verge.nucleus import settings
 from verge.nucleus.store import configuration, database, state, tree
@@ -49,13 +49,19 @@ class Device:
             self.configuration.adopt(name, one)
 
 
-def former_state(before: state.DeviceState, failed: state.DeviceState) -> state.DeviceState:
-    """Return the state before; a component that was left alone keeps what it wrote meanwhile."""
+def former_state(
+    before: state.DeviceState, failed: state.DeviceState, configured: Collection[str]
+) -> state.DeviceState:
+    """Return the state before; a component that was left alone keeps what it wrote meanwhile.
+
+    `configured` names those whose configuration the deployment changed; that of the nucleus may
+    have changed the values of all.
+    """
     kept = {
         name: failed.configuration[name]
         for name, installed in before.components.items()
         if failed.components.get(name) == installed
-        and before.configuration.get(name) == failed.configuration.get(name)
+        and not {name, settings.NUCLEUS} & set(configured)
     }
     return state.DeviceState(
         components=before.components,

@@ -41,7 +41,7 @@ class Force:
         """Tell the supervisor; return the components whose health decides."""
         reactions = plan.reactions(before.components, after.components)
         for name in self.broken(after):
-            reactions.setdefault(name, Reaction.REINSTALL)
+            reactions[name] = Reaction.REINSTALL
         self._components.change(
             {
                 name: (definition.define(after.components[name]), reaction)

@@ -128,13 +128,22 @@ class Component:
         self._errors.clear()
         self._request(State.NEW)
 
+    def redefined(self) -> None:
+        """Put a new definition into force: now if nothing runs, else when nothing does."""
+        if self.at_rest:
+            self._effects.adopt_definition()
+            self._proceed()
+
     # Events
 
-    def dependencies_changed(self) -> None:
-        """Start if that is what was waited for, or stop until they are ready again."""
+    def dependencies_changed(self, *, lost: bool = False) -> None:
+        """Start if that is what was waited for, or stop until they are ready again.
+
+        One that was `lost` meanwhile may be ready again already.
+        """
         if self.state is State.INSTALLED:
             self._try_start()
-        elif self.state in states.STARTED and not self._effects.dependencies_ready():
+        elif self.state in states.STARTED and (lost or not self._effects.dependencies_ready()):
             self._request(State.INSTALLED)
 
     def dependents_changed(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,13 @@ def define(installed: state.Installed) -> Definition:
             step = _failing(error.step)
             faults.setdefault(step, failures.Failure(_code(step, "CONFIG_NOT_VALID"), str(error)))
             usable = {key: v for key, v in usable.items() if str(key).lower() != error.step}
+
+
+def misplaced(defined: Definition, error: OSError) -> Definition:
+    """Return a definition whose install step fails because its artifacts are not in place."""
+    reason = f"cannot put its artifacts in place: {error}"
+    fault = failures.Failure(not_launched(Step.INSTALL), reason)
+    return dataclasses.replace(defined, faults={**defined.faults, Step.INSTALL: fault})
 
 
 def _failing(part: str) -> Step:

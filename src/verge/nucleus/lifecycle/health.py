@@ -74,7 +74,7 @@ class Watch:
         return any(self._fault(one) for one in waits)
 
     def _healthy(self, one: runner.Runner) -> bool:
-        if _is_changing(one):
+        if one.machine.closing:
             return False
         if one.state is State.FINISHED or not one.machine.wanted:
             return True
@@ -83,7 +83,7 @@ class Watch:
 
     def _settles(self, one: runner.Runner) -> bool:
         """Return whether time alone makes it healthy; one that is to stop runs in vain."""
-        return one.state is State.RUNNING and not _is_changing(one)
+        return one.state is State.RUNNING and not one.machine.closing
 
     def _fault(self, one: runner.Runner) -> Fault | None:
         if one.machine.closing:
@@ -96,10 +96,6 @@ class Watch:
                 if needed and needed.state is State.BROKEN and not needed.machine.closing:
                     return _fault_of(one, f"waits for {name}, which is BROKEN")
         return None
-
-
-def _is_changing(one: runner.Runner) -> bool:
-    return one.machine.closing or one.next_definition is not None
 
 
 def _fault_of(one: runner.Runner, reason: str) -> Fault:

@@ -228,9 +228,8 @@ class Groups:
                 for pid in (own / "cgroup.procs").read_text().split():
                     with contextlib.suppress(ProcessLookupError):
                         _write(leaf / "cgroup.procs", pid)
-            group = own / self._name
-            group.mkdir(exist_ok=True)
-            self._v2 = group
+            self._v2 = own / self._name
+        self._v2.mkdir(exist_ok=True)  # it went with the last of the components
         return self._v2
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import os
+import sys
+import termios
 from collections.abc import Callable
 
 from verge.nucleus import logs
@@ -43,9 +45,9 @@ class Reader:
 
     def drain(self) -> None:
         """Take what is in the pipe now, then close it without telling."""
-        with contextlib.suppress(BlockingIOError):
-            while self.open and (data := os.read(self._pipe, CHUNK)):
-                self._feed(data)
+        # No more than that: others may hold the pipe and fill it as fast as it is read.
+        if self.open and (waiting := _waiting_in(self._pipe)):
+            self._feed(os.read(self._pipe, waiting))
         self.close()
 
     def close(self) -> None:
@@ -100,3 +102,8 @@ class Reader:
         self._timer = None
         if self.open:
             self._loop.add_reader(self._pipe, self._read)
+
+
+def _waiting_in(pipe: int) -> int:
+    """Return how many bytes can be read from a pipe now."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from verge.nucleus import logs
+
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL (contract 2.9)."""
 
@@ -21,6 +23,8 @@ KILL_LIMIT = 10.0
 """Seconds to wait for killed processes; one in uninterruptible sleep may take longer."""
 
 _PROC = Path("/proc")
+
+log = logs.Logger("reaper")
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,10 @@ class Journal:
         self._file.chmod(0o600)
 
     def add(self, pid: int, token: str) -> None:
-        """Note a process."""
+        """Note a process. A full or broken disk loses the note, no more."""
         if stat := read_stat(pid):
-            with self._file.open("a") as journal:
-                journal.write(f"{pid} {stat.started} {token}\n")
+            try:
+                with self._file.open("a") as journal:
+                    journal.write(f"{pid} {stat.started} {token}\n")
+            except OSError as error:
+                log.warning("Process not noted", pid=pid, reason=error)

@@ -95,6 +95,8 @@ class Runner:
         self._owned = False
         self.paused = False
         """Whether its processes are frozen."""
+        self.leaving = False
+        """Whether it is being removed, and must not start any more."""
         logging = surroundings.settings.logging
         self._log = logs.Writer(
             logs.LogFile(surroundings.settings.paths.logs, defined.name, logging),

@@ -44,6 +44,8 @@ class Supervisor:
         self._runners: dict[str, runner.Runner] = {}
         self._loop = asyncio.get_running_loop()
         self._news: set[str] = set()
+        self._lost: set[str] = set()
+        """Who was at work when one of its HARD dependencies was not ready."""
         self._waiters: set[asyncio.Future[None]] = set()
         self._closing = False
 
@@ -83,9 +85,11 @@ class Supervisor:
                 fresh.append(self._add(defined))
         for name, (_, reaction) in changes.items():
             one = self._runners[name]
-            if one in fresh or reaction is Reaction.NONE:
+            if one in fresh:
                 continue
-            if reaction is Reaction.REINSTALL or one.state is State.BROKEN:
+            if reaction is Reaction.NONE:
+                one.machine.redefined()
+            elif reaction is Reaction.REINSTALL or one.state is State.BROKEN:
                 one.machine.reinstall()
             else:
                 one.machine.restart()
@@ -96,6 +100,7 @@ class Supervisor:
         """Stop components, dependents first, uninstall and forget them."""
         leaving = [self._runners[name] for name in names if name in self._runners]
         for one in leaving:
+            one.leaving = True
             one.machine.stop()
         await self.until(lambda: all(one.machine.at_rest for one in leaving))
         for one in leaving:
@@ -153,10 +158,17 @@ class Supervisor:
             _resolve(waiter)
 
     def _add(self, defined: definition.Definition) -> runner.Runner:
-        one = runner.Runner(defined, make_token(), self._around, self)
+        one = runner.Runner(self._placed(defined), make_token(), self._around, self)
         self._runners[defined.name] = one
-        self._adopted(defined)
         return one
+
+    def _placed(self, defined: definition.Definition) -> definition.Definition:
+        """Point the component's paths at its content; if that fails, so does its install step."""
+        try:
+            self._adopted(defined)
+        except OSError as error:
+            return definition.misplaced(defined, error)
+        return defined
 
     # Neighbours
 
@@ -172,28 +184,32 @@ class Supervisor:
 
     def dependents_closed(self, name: str) -> bool:
         """Return whether no HARD dependent is at work."""
-        return not any(
-            one.state in states.ACTIVE
-            for one in self._runners.values()
-            if name in one.definition.hard_dependencies
-        )
+        return not any(one.state in states.ACTIVE for one in self._dependents(name))
+
+    def _dependents(self, name: str) -> list[runner.Runner]:
+        return [one for one in self._runners.values() if name in one.definition.hard_dependencies]
 
     def changed(self, one: runner.Runner, former: State) -> None:
         """Tell the neighbours, once the present event is dealt with."""
         if not self._news:
             self._loop.call_soon(self._tell)
         self._news.add(one.name)
+        if not one.machine.ready:
+            # It may be ready again by the time they are told.
+            self._lost.update(
+                other.name for other in self._dependents(one.name) if other.state in states.STARTED
+            )
 
     def adopted(self, one: runner.Runner) -> None:
         """Point the component's paths at its new content."""
-        self._adopted(one.definition)
+        one.definition = self._placed(one.definition)
 
     def _tell(self) -> None:
         news, self._news = self._news, set()
+        lost, self._lost = self._lost, set()
         for name in sorted(news):
-            for other in list(self._runners.values()):
-                if name in other.definition.hard_dependencies and not self._closing:
-                    other.machine.dependencies_changed()
+            for other in () if self._closing else self._dependents(name):
+                other.machine.dependencies_changed(lost=other.name in lost)
             if name in self._runners:
                 for dependency in self._runners[name].definition.hard_dependencies:
                     if dependency in self._runners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -81,9 +82,10 @@ def give(path: Path, owner: Identity) -> None:
         return
     for _, directories, files, descriptor in os.fwalk(path, follow_symlinks=False):
         for name in (".", *directories, *files):
-            stat = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid):
-                os.chown(name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
+            with contextlib.suppress(FileNotFoundError):  # a program at work has removed it
+                stat = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid):
+                    os.chown(name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
 
 
 def _user(text: str) -> pwd.struct_passwd | None:

@@ -33,7 +33,7 @@ class PackageStore:
     def __init__(self, configured: settings.Settings) -> None:
         self._settings = configured
         self._paths = configured.paths
-        self._hashes: dict[tuple[int, int, int, int], str] = {}
+        self._hashes: dict[tuple[int, ...], str] = {}
         self.bytes_copied = 0
         """How much has been copied into the store since the nucleus started."""
 
@@ -116,7 +116,8 @@ class PackageStore:
 
     def _hash(self, file: Path) -> str:
         facts = file.stat()
-        key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        # The time of the last change is nobody's to set, as that of the content is.
+        key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         if key not in self._hashes:
             if len(self._hashes) > 1000:
                 self._hashes.clear()

@@ -78,6 +78,27 @@ async def test_subscribers_are_told_of_begin_and_end() -> None:
     assert told == [host.PreUpdate(DEPLOYMENT, restarting=True), host.PostUpdate(DEPLOYMENT)]
 
 
+async def test_withdrawn_deployment_waits_for_no_validation() -> None:
+    """A deployment that is cancelled while components validate notifies nobody after that."""
+    one = gate.Gate()
+    told: Told = []
+    asked = asyncio.Event()
+    one.validation.subscribe(NAME, lambda _deployment, _configuration: asked.set())
+    one.updates.subscribe(NAME, told.append)
+    opening = asyncio.ensure_future(
+        one.open(DEPLOYMENT, device(rate=5), device(rate=6), gate.Policy(60, update_limit=60))
+    )
+    await asked.wait()
+    one.withdraw("another")
+    one.withdraw(DEPLOYMENT)
+    async with asyncio.timeout(5):
+        await opening
+    with pytest.raises(host.UnknownRequestError):
+        one.validation.report(NAME, DEPLOYMENT, accepted=True, message="")
+    one.close(DEPLOYMENT)
+    assert told == []
+
+
 async def test_withdrawn_deployment_ends_its_wait() -> None:
     """A cancelled deployment waits for nobody, and who was asked learns of the end."""
     one = gate.Gate()

@@ -51,6 +51,19 @@ def test_lifted_limits(tmp_path: Path) -> None:
     assert written == {"memory.max": "max", "cpu.max": "max 100000"}
 
 
+def test_limits_after_the_last_limited_component_has_gone(tmp_path: Path) -> None:
+    """The group above those of the components goes with the last of them, and comes back."""
+    groups = hierarchy(tmp_path)
+    groups.limit(PRESS, limits.Limits(1000))
+    (group,) = tmp_path.rglob(PRESS)
+    for file in [*group.iterdir(), *group.parent.glob("cgroup.*")]:
+        file.unlink()  # the kernel's own files do not keep a directory
+    groups.remove(PRESS)
+    assert not group.parent.exists()
+    groups.limit(PRESS, limits.Limits(2000))
+    assert (group / "memory.max").read_text() == str(2000 * 1024)
+
+
 def test_version_1_hierarchy(tmp_path: Path) -> None:
     """Every controller has a group of its own."""
     for controller in ("memory", "cpu"):

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +22,14 @@ class Observer:
     def __init__(self) -> None:
         self.lines: list[tuple[str, bytes]] = []
         self.end: asyncio.Future[process.Exit] = asyncio.get_running_loop().create_future()
+        self.noted: Callable[[], None] = lambda: None
 
     def watch(self) -> process.Watch:
-        return process.Watch(
-            line=lambda stream, line: self.lines.append((stream, line)),
-            exited=self.end.set_result,
-        )
+        return process.Watch(line=self._note, exited=self.end.set_result)
+
+    def _note(self, stream: str, line: bytes) -> None:
+        self.lines.append((stream, line))
+        self.noted()
 
 
 def launch(script: str, directory: Path, observer: Observer, mark: str = "none") -> process.Process:
@@ -68,6 +72,21 @@ async def test_bad_end_counts_at_once(tmp_path: Path) -> None:
     assert (ended.code, str(ended)) == (-9, "was ended by SIGKILL")
     assert await reaper.end(lambda: reaper.find([launched.pid], [token]), grace=0) == set()
     launched.release()
+
+
+async def test_bad_end_counts_although_what_was_started_floods_the_output(tmp_path: Path) -> None:
+    """A program in the background that never stops writing does not hold the nucleus up."""
+    observer, flooded = Observer(), asyncio.Event()
+    observer.noted = lambda: flooded.set() if len(observer.lines) > 100_000 else None
+    token = uuid.uuid4().hex
+    launched = launch("yes & exec sleep 1000", tmp_path, observer, token)
+    await flooded.wait()
+    os.kill(launched.pid, signal.SIGKILL)
+    try:
+        assert await observer.end == process.Exit(-signal.SIGKILL)
+    finally:
+        assert await reaper.end(lambda: reaper.find([launched.pid], [token]), grace=0) == set()
+        launched.release()
 
 
 async def test_endless_line_is_cut(tmp_path: Path) -> None:
@@ -157,6 +176,30 @@ def test_numbers_are_users_too() -> None:
     """Users and groups may be given by number, known or not."""
     found = users.resolve(f"{os.geteuid()}:12345")
     assert (found.uid, found.gid) == (os.geteuid(), 12345)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_files_may_go_while_a_directory_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that removes its temporary files meanwhile makes no step fail."""
+    for name in ("passing", "staying"):
+        (tmp_path / name).touch()
+    walk = os.fwalk
+
+    def walk_late(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for found in walk(*arguments, **options):
+            (tmp_path / "passing").unlink()
+            yield found
+
+    monkeypatch.setattr(os, "fwalk", walk_late)
+    users.give(tmp_path, nobody := users.resolve("nobody"))
+    assert (tmp_path / "staying").stat().st_uid == nobody.uid
+
+
+def test_process_that_cannot_be_noted_is_no_error() -> None:
+    """A disk that is full keeps no component from starting."""
+    reaper.Journal(Path("/dev/full")).add(os.getpid(), "TOKEN")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")

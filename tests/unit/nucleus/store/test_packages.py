@@ -72,6 +72,17 @@ def test_package_appears_under_its_known_paths(
     assert where.recipe(PRESS, "1.0.0").read_text() == "x"
 
 
+def test_artifact_with_the_time_and_size_of_the_former_one_is_another(
+    store: packages.PackageStore, where: paths.Paths, tmp_path: Path
+) -> None:
+    """Reproducible builds give all files one time, and short changes keep the size."""
+    for content in (b"old", b"new"):
+        given = give(tmp_path, "data", content)
+        os.utime(given / PRESS / "1.0.0" / "data", (1, 1))
+        install(store, store.locate(PRESS, "1.0.0", [artifact("data")], given))
+        assert (where.artifacts(PRESS, "1.0.0") / "data").read_bytes() == content
+
+
 def test_digest_is_verified_while_copying(
     store: packages.PackageStore, where: paths.Paths, tmp_path: Path
 ) -> None:
