@@ -8,7 +8,7 @@ from typing import Protocol
 
 from verge.nucleus import logs
 from verge.nucleus.cloud import errors
-from verge.nucleus.iot_core import spool
+from verge.nucleus.iot_core import messages, spool
 
 WINDOW = 20
 """Messages that are sent before the first of them is acknowledged."""
@@ -38,12 +38,12 @@ class Publisher(Protocol):
 class Pump:
     """Drains a spool while there is a connection."""
 
-    def __init__(self, messages: spool.Spool) -> None:
-        self._spool = messages
+    def __init__(self, waiting: spool.Spool) -> None:
+        self._spool = waiting
         self._wake = asyncio.Event()
         self._in_flight: set[int] = set()
         self._delivered: list[int] = []
-        messages.changed = self._wake.set
+        waiting.changed = self._wake.set
 
     async def run(self, connection: Publisher) -> None:
         """Send until cancelled. What is not acknowledged is sent again over the next connection."""
@@ -68,10 +68,19 @@ class Pump:
 
     async def _send(self, connection: Publisher, waiting: spool.Spooled) -> None:
         with contextlib.suppress(errors.UnreachableError):
-            while (code := await connection.publish(waiting.message, waiting.qos)) >= FAILURE:
-                if reason := REFUSED_FOR_GOOD.get(code):
-                    log.error("Message dropped", topic=waiting.message.topic_name, reason=reason)
-                    break
-                await asyncio.sleep(PAUSE)
+            if reason := await self._deliver(connection, waiting):
+                log.error("Message dropped", topic=waiting.message.topic_name, reason=reason)
             self._delivered.append(waiting.number)
             self._wake.set()
+
+    async def _deliver(self, connection: Publisher, waiting: spool.Spooled) -> str:
+        """Return why the broker will never take a message, nothing once it has taken it."""
+        try:
+            messages.check(waiting.message)  # an earlier nucleus may have queued it unchecked
+        except messages.MessageError as error:
+            return str(error)
+        while (code := await connection.publish(waiting.message, waiting.qos)) >= FAILURE:
+            if reason := REFUSED_FOR_GOOD.get(code):
+                return reason
+            await asyncio.sleep(PAUSE)
+        return ""

@@ -153,6 +153,17 @@ async def test_refused_message_holds_up_nobody(messages: spool.Spool) -> None:
     assert broker.acknowledged == ["fine"]
 
 
+async def test_message_that_would_end_the_link_is_not_sent(messages: spool.Spool) -> None:
+    """What no broker takes, queued before that was checked, goes with a line in the log."""
+    one, broker = pump.Pump(messages), Broker()
+    await put(messages, "a", content_type="x" * 70_000)
+    await put(messages, "b", user_properties=[spool.UserProperty("k", "\0")])
+    await put(messages, "tab\t", "fine")
+    async with pumping(one, broker):
+        await until(lambda: messages.used == 0)
+    assert broker.got == ["fine"]
+
+
 async def test_message_that_is_not_taken_for_now_is_sent_again(
     messages: spool.Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

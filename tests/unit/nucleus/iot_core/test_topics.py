@@ -36,6 +36,11 @@ def test_matches(topic_filter: str, topic: str, expected: bool) -> None:
     [
         "",
         "a\0",
+        "a\tb",
+        "a\x7f",
+        "a\uffff",
+        "a\U0010fffe",
+        "$aws/rules/" + "x" * 129 + "/a/b/c/d/e/f/g",
         "a/+",
         "#",
         "/".join("abcdefghi"),
@@ -59,7 +64,7 @@ def test_good_topics(topic: str) -> None:
     topics.check_filter(topic)
 
 
-@pytest.mark.parametrize("topic_filter", ["a/#/b", "a#", "a+/b", "+a", ""])
+@pytest.mark.parametrize("topic_filter", ["a/#/b", "a#", "a+/b", "+a", "", "a/\n/#"])
 def test_refused_filters(topic_filter: str) -> None:
     """Wildcards fill a level, and # is the last one."""
     with pytest.raises(topics.TopicError):
