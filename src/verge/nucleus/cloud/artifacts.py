@@ -13,7 +13,7 @@ from verge.nucleus.cloud import credentials, data_plane, errors, http, sigv4
 
 _STALE_KEYS = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
 MOST_RENEWALS = 5
-"""Signed addresses for one artifact, after which their refusal is taken for an answer."""
+"""Signed addresses for one artifact, one after the other refused, before that is an answer."""
 
 _CLOCK = "RequestTimeTooSkewed"
 
@@ -60,6 +60,10 @@ class Places:
         if wanted.uri not in self._urls:
             self._urls[wanted.uri] = self._plane.artifact_url(wanted.arn, rest)
         return http.Request(self._urls[wanted.uri], headers=headers)
+
+    def served(self, wanted: Wanted) -> None:
+        """Take note that the last request for an artifact was answered with its content."""
+        self._renewed.pop(wanted.uri, None)
 
     def explain(
         self, wanted: Wanted, status: int, headers: Mapping[str, str], body: bytes
