@@ -284,3 +284,20 @@ async def test_cadence_tells_everything_again(bench: Bench) -> None:
         await bench.next()
         again = await bench.next()
     assert (again["messageType"], again["trigger"]) == ("COMPLETE", "CADENCE")
+
+
+async def test_deployment_that_tells_much_fits(bench: Bench) -> None:
+    """The cause of a failure is cut, and leaves the components room in the messages."""
+    async with bench.linked():
+        await bench.next()
+        bench.device.now = [
+            status.Component(f"com.example.{n:04}", "1.0.0", State.BROKEN, True, reason="x" * 400)
+            for n in range(300)
+        ]
+        bench.reporter.changed(record(status=Status.FAILED, failure_cause="ä" * 200_000))
+        first = await bench.next()
+        parts = [first] + [await bench.next() for _ in range(first["chunkInfo"]["totalChunks"] - 1)]
+    assert sum(len(part["components"]) for part in parts) == 302
+    assert {part["deploymentInformation"]["statusDetails"]["failureCause"] for part in parts} == {
+        "ä" * status.CAUSE_LENGTH
+    }
