@@ -10,6 +10,9 @@ MAX_SLASHES = 7
 _RESERVED = re.compile(r"\$aws/rules/[^/]{1,128}/|\$share/[^/]{1,128}/")
 """Beginnings whose slashes and length do not count."""
 
+_SHARED = re.compile(r"^\$share/[^/]+/")
+"""What makes a subscription one of a group's; topics of messages do not have it."""
+
 _LAST_OF_PLANES = "".join(
     chr(plane | last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF)
 )
@@ -58,7 +61,7 @@ def _check(text: str) -> None:
 
 def matches(topic_filter: str, topic: str) -> bool:
     """Return whether a filter covers a topic, as MQTT has it: `a/#` covers `a`, too."""
-    wanted, given = topic_filter.split("/"), topic.split("/")
+    wanted, given = _SHARED.sub("", topic_filter, count=1).split("/"), topic.split("/")
     if topic.startswith("$") and wanted[0] in {"+", "#"}:
         return False
     if wanted[-1] == "#":

@@ -24,6 +24,10 @@ from verge.nucleus.iot_core import topics
         ("+/x", "$aws/x", False),
         ("$aws/#", "$aws/x", True),
         ("a/+/c/#", "a/b/c", True),
+        ("$share/line/a/+", "a/b", True),
+        ("$share/line/a/+", "a", False),
+        ("$share/line/#", "$aws/x", False),
+        ("a/$share/line/b", "a/b", False),
     ],
 )
 def test_matches(topic_filter: str, topic: str, expected: bool) -> None:
