@@ -20,6 +20,9 @@ STABLE = 20.0
 STORE_PAUSE = 30.0
 """Seconds before a part begins again that a full or broken disk has stopped."""
 
+_UNSURE = -1
+"""Stands for the QoS of a filter that only a former connection has subscribed to."""
+
 Handler = Callable[[str, dict[str, Any]], None]
 """Takes a topic and the JSON object that was published there."""
 
@@ -62,6 +65,7 @@ class Link:
         self._parts: list[Part] = []
         self._connection: mqtt.Connection | None = None
         self._subscribed: dict[str, int] = {}
+        """What the broker's session holds for components; it outlives a connection."""
         self._filters_changed = asyncio.Event()
         components.filters_changed = self._filters_changed.set
 
@@ -148,7 +152,7 @@ class Link:
         try:
             await connection.connect()
             self._connection = connection
-            self._subscribed = {}
+            self._subscribed = dict.fromkeys(self._subscribed, _UNSURE)
             await self._own(dict.fromkeys(self._handlers, 1))
             await self._follow_filters()
             self._up()
@@ -216,11 +220,12 @@ class Link:
         wanted, present = dict(self._hub.filters), self._subscribed
         gone = [name for name in present if name not in wanted and name not in self._handlers]
         fresh = {name: qos for name, qos in wanted.items() if present.get(name) != qos}
-        self._subscribed = wanted
+        self._subscribed = {**present, **wanted}  # until the broker has answered
         if gone:
             await self._alive().unsubscribe(gone)
         if fresh:
             await self._own(fresh)
+        self._subscribed = wanted
 
     def _arrived(self, message: spool.Message) -> None:
         if handler := self._handlers.get(message.topic_name):

@@ -24,6 +24,8 @@ class Broker:
         self.refusals = 0
         self.connections: list[Connection] = []
         self.attempts = 0
+        self.session: dict[str, int] = {}
+        """What is subscribed to, over all connections."""
 
     def __call__(self, _address: Any, _context: Any, arrived: mqtt.Arrived) -> Connection:
         return Connection(self, arrived)
@@ -56,11 +58,13 @@ class Connection:
 
     async def subscribe(self, filters: Mapping[str, int]) -> dict[str, int]:
         self.filters.update(filters)
+        self._broker.session.update(filters)
         return {}
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         for name in filters:
-            del self.filters[name]
+            self.filters.pop(name, None)
+            self._broker.session.pop(name, None)
 
     async def publish(self, message: spool.Message, _qos: int) -> int:
         self.published.append(message.topic_name)
@@ -150,6 +154,20 @@ async def test_subscriptions_follow_the_components(bench: Bench) -> None:
         bench.broker.last.ended.set_result("lost")
         await bench.until(lambda: len(bench.broker.connections) == 2)
         await bench.until(lambda: bench.broker.last.filters == {"a/+": 1, "b": 1})
+
+
+async def test_session_holds_nothing_that_nobody_wants(bench: Bench) -> None:
+    """The broker forgets a filter that components gave up while there was no link."""
+    leave = bench.hub.subscribe("a/#", 1, lambda _: None)
+    bench.hub.subscribe("b", 1, lambda _: None)
+    async with bench.running():
+        await bench.until(lambda: bench.broker.session == {"a/#": 1, "b": 1})
+        bench.broker.refusals = 1
+        bench.broker.last.ended.set_result("lost")
+        await bench.until(lambda: not bench.link.connected)
+        leave()
+        await bench.until(lambda: bench.link.connected)
+        assert bench.broker.session == {"b": 1} == bench.broker.last.filters
 
 
 async def test_parts_work_over_every_link(bench: Bench) -> None:
