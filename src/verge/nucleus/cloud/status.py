@@ -141,7 +141,7 @@ class Reporter:
             elif self._ended:
                 record = self._ended[0]
                 await self._tell_changes(_trigger(record), record)
-                self._ended.remove(record)
+                self._ended = [one for one in self._ended if one is not record]
             elif self._has_news():
                 await self._tell_changes("COMPONENT_STATUS_CHANGE")
 
