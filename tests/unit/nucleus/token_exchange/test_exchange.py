@@ -236,6 +236,16 @@ def test_errors_are_remembered_for_a_while(provider: Provider, status: int, seco
     assert provider.credentials.keys()
 
 
+def test_error_does_not_outlast_a_clock_that_is_set_back(provider: Provider) -> None:
+    """An error from before the clock was corrected is forgotten, not kept for the difference."""
+    provider.server.answer = lambda _: https_server.Answer(503)
+    with pytest.raises(errors.UnreachableError):
+        provider.credentials.keys()
+    provider.server.answer = lambda _: https_server.Answer(200, ANSWER)
+    provider.now -= 86400
+    assert provider.credentials.keys()
+
+
 def test_garbage_is_no_credentials(provider: Provider) -> None:
     """An answer of something in between is told from credentials."""
     for body in (b"<html>", b"{}", b"[]", b'{"credentials": {"expiration": 5}}'):
