@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -261,6 +262,15 @@ def test_some_refusals_pass(places: artifacts.Places, code: str) -> None:
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
     error = places.explain(at("s3://bucket/a"), 403, {}, body)
     assert isinstance(error, errors.UnreachableError)
+
+
+def test_signed_address_is_of_one_version(places: artifacts.Places) -> None:
+    """The same URI in two versions stands for two files, each with an address of its own."""
+    former = at("greengrass:x")
+    assert places.request(former, {}).url.endswith("?1")
+    newer = dataclasses.replace(former, version="1.1.0", arn="arn of 1.1.0", sha256="0" * 64)
+    assert places.request(newer, {}).url.endswith("?2")
+    assert places.request(former, {}).url.endswith("?1")
 
 
 def test_signed_address_is_renewed(places: artifacts.Places) -> None:
