@@ -110,7 +110,7 @@ async def test_component_gets_credentials(served: Served) -> None:
         pytest.param(b"GET /latest/meta-data/ HTTP/1.1\r\n\r\n", 400, id="path"),
         pytest.param(b"GET /2016-11-01/credentialprovider/ HTTP/1.1\r\n\r\n", 403, id="no-token"),
         pytest.param(b"\x00\xff\r\n\r\n", 405, id="garbage"),
-        pytest.param(b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", 0, id="endless"),
+        pytest.param(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 0, id="endless"),
     ],
 )
 async def test_what_is_refused(served: Served, request_bytes: bytes, status: int) -> None:
