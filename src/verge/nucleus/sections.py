@@ -37,7 +37,7 @@ class Section:
             return default
         try:
             return convert(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise errors.SettingsError(f"{self.place}/{key}: {error}") from None
 
 
@@ -53,6 +53,8 @@ def parse_yaml(file: Path, text: str) -> Any:
         line = f":{place.line + 1}" if place else ""
         reason = getattr(error, "problem", None) or "not readable as YAML"
         raise errors.SettingsError(f"{file}{line}: {reason}; correct the file") from None
+    except ValueError as error:  # a value that looks like a date or a number and is none
+        raise errors.SettingsError(f"{file}: {error}; correct the file") from None
 
 
 def names(value: Any) -> tuple[str, ...]:

@@ -115,3 +115,37 @@ def test_refusal_has_the_words_of_classic(client: sdk.Sdk, operation: str) -> No
     with pytest.raises(model.UnauthorizedError) as refused:
         act(operation, **fields)
     assert refused.value.message == "Not Authorized"
+
+
+ENDS_THE_LINK = [
+    {"topic_name": "a/\t"},
+    {"response_topic": "r" * 70_000},
+    {"response_topic": "a\0"},
+    {"content_type": "\x7f"},
+    {"correlation_data": bytes(70_000)},
+    {"user_properties": [model.UserProperty(key="k", value="\n")]},
+    {"user_properties": [model.UserProperty(key="\uffff", value="v")]},
+    {"user_properties": [model.UserProperty(key="", value="")] * 2000},
+    {"user_properties": [model.UserProperty(key="k", value="v" * 1000)] * 9},
+]
+
+
+@pytest.mark.parametrize("fields", ENDS_THE_LINK, ids=lambda fields: next(iter(fields)))
+def test_message_that_would_end_the_link_is_refused(
+    client: sdk.Sdk, running: ipc_host.RunningServer, fields: dict[str, Any]
+) -> None:
+    """What no broker takes is never queued: it would end the link of all, again and again."""
+    with pytest.raises(model.InvalidArgumentsError):
+        client.call(
+            "publish_to_iot_core", **{"topic_name": "a/b", "qos": "1", "payload": b"", **fields}
+        )
+    assert queued(running) == []
+
+
+def test_filter_that_would_end_the_link_is_refused(
+    client: sdk.Sdk, running: ipc_host.RunningServer
+) -> None:
+    """A filter that no broker takes is never subscribed to."""
+    with pytest.raises(model.InvalidArgumentsError):
+        client.subscribe("subscribe_to_iot_core", topic_name="a/\x1f", qos="1")
+    assert running.do(lambda: running.nucleus.iot_core.filters) == {}

@@ -8,6 +8,7 @@ import pytest
 from awsiot.greengrasscoreipc import model
 
 from tests.contract.ipc import conftest, raw, sdk
+from tests.support import running_cloud
 
 if TYPE_CHECKING:
     from tests.support import ipc_host
@@ -113,6 +114,28 @@ def test_too_many_slow_calls_wait(
         )
         running.do(nucleus.components.stuck.set)
         assert [client.receive().get(":stream-id") for _ in numbers] == numbers
+
+
+def test_answer_to_a_client_that_has_gone_takes_no_room(
+    nucleus: ipc_host.MemoryHost, running: ipc_host.RunningServer
+) -> None:
+    """An answer that nobody waits for any more does not count against the client's others."""
+    nucleus.install("stuck")
+    with raw.RawClient(running.path) as client:
+        client.shake_hands(f"token-of-{CLI}")
+        with raw.RawClient(running.path) as hasty:
+            hasty.shake_hands(f"token-of-{CLI}")
+            hasty.send(raw.request_frame(1, "RestartComponent", {"componentName": "stuck"}))
+            assert hasty.call(2, "ListComponents")[0] == "ListComponentsResponse"
+        principal = running.do(running.server.principal, CLI)
+        running_cloud.wait_for(
+            lambda: running.do(lambda: len(principal.connections)) == 1, "its end"
+        )
+        running.do(nucleus.components.stuck.set)
+        running_cloud.wait_for(
+            lambda: not running.do(lambda: running.server._running), "the answer"
+        )
+        assert running.do(lambda: principal.queued) == 0
 
 
 def test_server_ends_while_a_call_runs(

@@ -66,6 +66,8 @@ services:
         pytest.param("logging: {fileSizeKB: big}", "logging/fileSizeKB: ", id="no-number"),
         pytest.param("verge: {settleSeconds: -1}", "should be a number of seconds", id="negative"),
         pytest.param("verge: {settleSeconds: .nan}", "should be a number of seconds", id="nan"),
+        pytest.param("mqtt: {port: .inf}", "mqtt/port: ", id="infinite"),
+        pytest.param("verge: {since: 2024-02-30}", "day is out of range", id="no-date"),
         pytest.param("runWithDefault: ggc_user", "runWithDefault: should be a map", id="no-map"),
     ],
 )

@@ -13,7 +13,7 @@ from verge.nucleus.cloud import credentials, data_plane, errors, http, sigv4
 
 _STALE_KEYS = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
 MOST_RENEWALS = 5
-"""Signed addresses for one artifact, after which their refusal is taken for an answer."""
+"""Signed addresses for one artifact, one after the other refused, before that is an answer."""
 
 _CLOCK = "RequestTimeTooSkewed"
 
@@ -48,8 +48,8 @@ class Places:
         self._plane = plane
         self._credentials = given
         self._regions: dict[str, str] = {}
-        self._urls: dict[str, str] = {}
-        self._renewed: dict[str, int] = {}
+        self._urls: dict[Wanted, str] = {}
+        self._renewed: dict[Wanted, int] = {}
         self._used: sigv4.Keys | None = None
 
     def request(self, wanted: Wanted, headers: Mapping[str, str]) -> http.Request:
@@ -57,9 +57,13 @@ class Places:
         scheme, _, rest = wanted.uri.partition(":")
         if scheme.lower() == "s3":
             return self._s3(rest.removeprefix("//"), headers)
-        if wanted.uri not in self._urls:
-            self._urls[wanted.uri] = self._plane.artifact_url(wanted.arn, rest)
-        return http.Request(self._urls[wanted.uri], headers=headers)
+        if wanted not in self._urls:
+            self._urls[wanted] = self._plane.artifact_url(wanted.arn, rest)
+        return http.Request(self._urls[wanted], headers=headers)
+
+    def served(self, wanted: Wanted) -> None:
+        """Take note that the last request for an artifact was answered with its content."""
+        self._renewed.pop(wanted, None)
 
     def explain(
         self, wanted: Wanted, status: int, headers: Mapping[str, str], body: bytes
@@ -69,10 +73,10 @@ class Places:
         if not isinstance(error, errors.RefusedError):
             return error
         retry = errors.UnreachableError(str(error))
-        if self._urls.pop(wanted.uri, None) and status == 403:
+        if self._urls.pop(wanted, None) and status == 403:
             # An address that was signed is valid for a while only.
-            self._renewed[wanted.uri] = self._renewed.get(wanted.uri, 0) + 1
-            return retry if self._renewed[wanted.uri] <= MOST_RENEWALS else error
+            self._renewed[wanted] = self._renewed.get(wanted, 0) + 1
+            return retry if self._renewed[wanted] <= MOST_RENEWALS else error
         bucket = _host(wanted.uri)
         region = headers.get("x-amz-bucket-region", "")
         if region and region != self._regions.get(bucket, self._settings.region):

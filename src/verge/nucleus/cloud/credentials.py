@@ -27,7 +27,7 @@ class Credentials:
         self._lock = threading.Lock()
         self._keys: sigv4.Keys | None = None
         self._error: errors.CloudError | None = None
-        self._error_until = 0.0
+        self._error_at = self._error_until = 0.0
 
     def present(self) -> sigv4.Keys | None:
         """Return the keys at hand if they are still valid; never blocks."""
@@ -43,7 +43,8 @@ class Credentials:
             now = self._clock()
             if self._keys and self._keys.expires - MARGIN > now:
                 return self._keys
-            if self._error is None or now >= self._error_until:
+            # A clock that was set back would make the error last as long as it was ahead.
+            if self._error is None or not self._error_at <= now < self._error_until:
                 self._ask(now)
             keys = self.present()
             if keys:
@@ -62,7 +63,8 @@ class Credentials:
             self._keys, self._error = self._fetch(), None
         except errors.CloudError as error:
             refused = isinstance(error, errors.RefusedError)
-            self._error, self._error_until = error, now + (_REFUSED_FOR if refused else _FAILED_FOR)
+            self._error, self._error_at = error, now
+            self._error_until = now + (_REFUSED_FOR if refused else _FAILED_FOR)
 
     def _fetch(self) -> sigv4.Keys:
         cloud = self._settings.cloud

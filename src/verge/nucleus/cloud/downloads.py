@@ -149,6 +149,7 @@ class Downloader:
                 digest.restart()
             elif answer.status != 206 or not _starts_at(answer, have):
                 raise self._error(wanted, answer)
+            self._places.served(wanted)
             self._check_room(wanted, answer)
             complete = digest.append(answer, place, stop, count)
         if not complete:

@@ -11,10 +11,17 @@ from typing import Any, Protocol
 
 from verge.nucleus import logs, settings
 from verge.nucleus.cloud import backoff, errors, mqtt, pump, tls
+from verge.nucleus.errors import StoreError
 from verge.nucleus.iot_core import hub, spool
 
 STABLE = 20.0
 """Seconds after which a link counts as good, so that its loss is answered at once again."""
+
+STORE_PAUSE = 30.0
+"""Seconds before a part begins again that a full or broken disk has stopped."""
+
+_UNSURE = -1
+"""Stands for the QoS of a filter that only a former connection has subscribed to."""
 
 Handler = Callable[[str, dict[str, Any]], None]
 """Takes a topic and the JSON object that was published there."""
@@ -58,6 +65,7 @@ class Link:
         self._parts: list[Part] = []
         self._connection: mqtt.Connection | None = None
         self._subscribed: dict[str, int] = {}
+        """What the broker's session holds for components; it outlives a connection."""
         self._filters_changed = asyncio.Event()
         components.filters_changed = self._filters_changed.set
 
@@ -98,9 +106,10 @@ class Link:
         """Publish JSON with QoS 1; on return the broker has it. Raises CloudError."""
         payload = b"" if document is None else json.dumps(document).encode()
         message = spool.Message(topic_name=topic, payload=payload)
-        code = await self._alive().publish(message, 1)
-        if code >= mqtt.FAILURE:
-            raise errors.RefusedError(f"cannot publish to {topic}: reason code {code}", code)
+        while (code := await self._alive().publish(message, 1)) >= mqtt.FAILURE:
+            if code in pump.REFUSED_FOR_GOOD:
+                raise errors.RefusedError(f"cannot publish to {topic}: reason code {code}", code)
+            await asyncio.sleep(pump.PAUSE)
 
     def _alive(self) -> mqtt.Connection:
         if self._connection is None:
@@ -143,7 +152,7 @@ class Link:
         try:
             await connection.connect()
             self._connection = connection
-            self._subscribed = {}
+            self._subscribed = dict.fromkeys(self._subscribed, _UNSURE)
             await self._own(dict.fromkeys(self._handlers, 1))
             await self._follow_filters()
             self._up()
@@ -160,16 +169,23 @@ class Link:
             await connection.close()
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except errors.UnreachableError as error:
-            log.debug("Work over the link ended", reason=error)
-        except errors.CloudError as error:
-            log.warning("Work over the link ended; check the IoT policy", reason=error)
-        except ExceptionGroup as group:  # of work that has parts itself
-            if group.split(errors.CloudError)[1] is not None:
-                raise
-            log.debug("Work over the link ended", reason=group)
+        """Let a part work to its end, and again where the disk failed it."""
+        while True:
+            try:
+                return await work()
+            except errors.UnreachableError as error:
+                return log.debug("Work over the link ended", reason=error)
+            except errors.CloudError as error:
+                return log.warning("Work over the link ended; check the IoT policy", reason=error)
+            except StoreError as error:
+                log.warning("Work over the link fails, tried again", reason=error)
+            except ExceptionGroup as group:  # of work that has parts itself
+                if group.split((errors.CloudError, StoreError))[1] is not None:
+                    raise
+                if group.split(StoreError)[0] is None:
+                    return log.debug("Work over the link ended", reason=group)
+                log.warning("Work over the link fails, tried again", reason=group)
+            await asyncio.sleep(STORE_PAUSE)
 
     def _up(self) -> None:
         self.state.connected_since = self._clock()
@@ -204,11 +220,12 @@ class Link:
         wanted, present = dict(self._hub.filters), self._subscribed
         gone = [name for name in present if name not in wanted and name not in self._handlers]
         fresh = {name: qos for name, qos in wanted.items() if present.get(name) != qos}
-        self._subscribed = wanted
+        self._subscribed = {**present, **wanted}  # until the broker has answered
         if gone:
             await self._alive().unsubscribe(gone)
         if fresh:
             await self._own(fresh)
+        self._subscribed = wanted
 
     def _arrived(self, message: spool.Message) -> None:
         if handler := self._handlers.get(message.topic_name):

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from verge.nucleus import logs
 from verge.nucleus.cloud import errors
-from verge.nucleus.iot_core import spool
+from verge.nucleus.errors import StoreError
+from verge.nucleus.iot_core import messages, spool
 
 WINDOW = 20
 """Messages that are sent before the first of them is acknowledged."""
@@ -25,6 +26,9 @@ REFUSED_FOR_GOOD = {
 }
 """Reason codes of MQTT 5 that a message would get again and again."""
 
+STORE_PAUSE = 10.0
+"""Seconds before the spool is tried again that a full or broken disk holds up."""
+
 log = logs.Logger("iotcore")
 
 
@@ -38,40 +42,60 @@ class Publisher(Protocol):
 class Pump:
     """Drains a spool while there is a connection."""
 
-    def __init__(self, messages: spool.Spool) -> None:
-        self._spool = messages
+    def __init__(self, waiting: spool.Spool) -> None:
+        self._spool = waiting
         self._wake = asyncio.Event()
         self._in_flight: set[int] = set()
         self._delivered: list[int] = []
-        messages.changed = self._wake.set
+        """Messages that the broker has and the spool has yet to forget."""
+        self._stuck = False
+        waiting.changed = self._wake.set
 
     async def run(self, connection: Publisher) -> None:
         """Send until cancelled. What is not acknowledged is sent again over the next connection."""
-        self._in_flight.clear()
+        self._in_flight = set(self._delivered)
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     self._wake.clear()
-                    self._forget_delivered()
-                    for waiting in self._spool.oldest(WINDOW):
-                        if waiting.number not in self._in_flight:
-                            self._in_flight.add(waiting.number)
-                            tasks.create_task(self._send(connection, waiting))
+                    for waiting in self._next():
+                        self._in_flight.add(waiting.number)
+                        tasks.create_task(self._send(connection, waiting))
                     await self._wake.wait()
         finally:
-            self._forget_delivered()
+            self._next()
 
-    def _forget_delivered(self) -> None:
-        delivered, self._delivered = self._delivered, []
-        self._spool.remove(delivered)
-        self._in_flight.difference_update(delivered)
+    def _next(self) -> list[spool.Spooled]:
+        """Forget what was delivered; return what to send now, nothing while the disk fails."""
+        try:
+            self._spool.remove(self._delivered)
+            self._in_flight.difference_update(self._delivered)
+            self._delivered.clear()
+            oldest = self._spool.oldest(WINDOW)
+        except StoreError as error:
+            if not self._stuck:
+                log.error("Messages wait, the spool cannot be used", reason=error)  # noqa: TRY400
+            self._stuck = True
+            asyncio.get_running_loop().call_later(STORE_PAUSE, self._wake.set)
+            return []
+        self._stuck = False
+        return [waiting for waiting in oldest if waiting.number not in self._in_flight]
 
     async def _send(self, connection: Publisher, waiting: spool.Spooled) -> None:
         with contextlib.suppress(errors.UnreachableError):
-            while (code := await connection.publish(waiting.message, waiting.qos)) >= FAILURE:
-                if reason := REFUSED_FOR_GOOD.get(code):
-                    log.error("Message dropped", topic=waiting.message.topic_name, reason=reason)
-                    break
-                await asyncio.sleep(PAUSE)
+            if reason := await self._deliver(connection, waiting):
+                log.error("Message dropped", topic=waiting.message.topic_name, reason=reason)
             self._delivered.append(waiting.number)
             self._wake.set()
+
+    async def _deliver(self, connection: Publisher, waiting: spool.Spooled) -> str:
+        """Return why the broker will never take a message, nothing once it has taken it."""
+        try:
+            messages.check(waiting.message)  # an earlier nucleus may have queued it unchecked
+        except messages.MessageError as error:
+            return str(error)
+        while (code := await connection.publish(waiting.message, waiting.qos)) >= FAILURE:
+            if reason := REFUSED_FOR_GOOD.get(code):
+                return reason
+            await asyncio.sleep(PAUSE)
+        return ""

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from verge.nucleus import logs, settings
-from verge.nucleus.cloud.jobs import ANSWER_LIMIT, Link
+from verge.nucleus.cloud.jobs import ANSWER_LIMIT, DETAIL_LENGTH, Link
 from verge.nucleus.deployment import fleet
 from verge.nucleus.deployment.documents import Channel, Record, Status
 
 NAME = "AWSManagedGreengrassV2Deployment"
 
+_TAKEN = 0
 _MISSING = 404
+_CONFLICT = 409
+_FOR_GOOD = frozenset({400, 413, 415})
+"""How the cloud refuses what it would refuse again: malformed, too large, not text."""
 _TOKEN = "verge-nucleus"  # noqa: S105 - it tells our updates from those of others
 
 log = logs.Logger("shadow")
@@ -34,7 +38,7 @@ class Shadow:
         """The newest that was seen, which every report has to name."""
         self._known = asyncio.Event()
         self._news = asyncio.Event()
-        self._answer: asyncio.Future[bool] | None = None
+        self._answer: asyncio.Future[int | None] | None = None
         link.listen(f"{base}/get/accepted", self._got)
         link.listen(f"{base}/get/rejected", self._not_got)
         link.listen(f"{base}/update/accepted", self._updated)
@@ -82,15 +86,16 @@ class Shadow:
 
     def _updated(self, _topic: str, message: Mapping[str, Any]) -> None:
         self._take(message, _map(message.get("state")).get("desired"), None)
-        self._settle(message, taken=True)
+        self._settle(message, _TAKEN)
 
     def _refused(self, _topic: str, message: Mapping[str, Any]) -> None:
-        self._settle(message, taken=False)
+        code = message.get("code")
+        self._settle(message, code if isinstance(code, int) else None)
 
-    def _settle(self, message: Mapping[str, Any], *, taken: bool) -> None:
+    def _settle(self, message: Mapping[str, Any], code: int | None) -> None:
         ours = message.get("clientToken") == _TOKEN
         if ours and self._answer and not self._answer.done():
-            self._answer.set_result(taken)
+            self._answer.set_result(code)
 
     def _take(
         self, message: Mapping[str, Any], desired: Any, reported: Mapping[str, Any] | None
@@ -130,23 +135,32 @@ class Shadow:
         if not record.fleet.configuration_arn:
             self._intake.reported(record, record.status)  # there is no name to report it under
         while (status := record.status) != record.reported:
-            answer = self._answer = asyncio.get_running_loop().create_future()
-            body = {
-                "state": {"reported": reported_state(record)},
-                "version": self._version,
-                "clientToken": _TOKEN,
-            }
-            await self._link.publish(f"{self._base}/update", body)
-            try:
-                async with asyncio.timeout(self._answer_limit):
-                    taken = await answer
-            except TimeoutError:
-                taken = False
-            if taken:
-                self._intake.reported(record, status)
-            else:
+            code = await self._update(record)
+            if code in _FOR_GOOD:
+                log.error("Status refused", deployment=record.id, status=status, code=code)
+            elif code != _TAKEN:
                 log.info("Shadow not updated, tried again", deployment=record.id, status=status)
+                if code != _CONFLICT:
+                    await asyncio.sleep(self._answer_limit / 10)
                 await self._get()
+                continue
+            self._intake.reported(record, status)
+
+    async def _update(self, record: Record) -> int | None:
+        """Report; return the code of the refusal, None if no answer came."""
+        answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._answer = answer
+        body = {
+            "state": {"reported": reported_state(record)},
+            "version": self._version,
+            "clientToken": _TOKEN,
+        }
+        await self._link.publish(f"{self._base}/update", body)
+        try:
+            async with asyncio.timeout(self._answer_limit):
+                return await answer
+        except TimeoutError:
+            return None
 
 
 def _map(value: Any) -> Mapping[str, Any]:
@@ -163,14 +177,17 @@ def _is_done(arn: str, reported: Mapping[str, Any] | None) -> bool:
 
 
 def reported_state(record: Record) -> dict[str, Any]:
-    """Return what the shadow says of a deployment; empty fields clear former ones."""
+    """Return what the shadow says of a deployment; empty fields clear former ones.
+
+    All of a shadow is 8 KiB at most, so a cause with the output of components has to be cut.
+    """
     assert record.fleet  # noqa: S101 - it came in the shadow
     return {
         "fleetConfigurationArnForStatus": record.fleet.configuration_arn,
         "status": record.status.value,
         "statusDetails": {
             "detailedStatus": record.detail or "",
-            "failureCause": record.failure_cause or "",
+            "failureCause": (record.failure_cause or "")[:DETAIL_LENGTH],
             "errorStack": record.error_stack,
             "errorTypes": record.error_types,
         },

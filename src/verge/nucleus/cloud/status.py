@@ -18,6 +18,9 @@ from verge.recipe import platforms
 LARGEST = 120_000
 """Bytes of one message; AWS takes 128,000."""
 
+CAUSE_LENGTH = 12_000
+"""Characters of a deployment's cause, which may hold the output of many components."""
+
 SPACING = 3.0
 """Seconds between two messages at least."""
 
@@ -138,7 +141,7 @@ class Reporter:
             elif self._ended:
                 record = self._ended[0]
                 await self._tell_changes(_trigger(record), record)
-                self._ended.remove(record)
+                self._ended = [one for one in self._ended if one is not record]
             elif self._has_news():
                 await self._tell_changes("COMPONENT_STATUS_CHANGE")
 
@@ -193,7 +196,7 @@ class Reporter:
             "status": record.status.value,
             "statusDetails": {
                 "detailedStatus": record.detail,
-                "failureCause": record.failure_cause,
+                "failureCause": record.failure_cause and record.failure_cause[:CAUSE_LENGTH],
                 "errorStack": record.error_stack,
                 "errorTypes": record.error_types,
             },
@@ -215,7 +218,7 @@ class Reporter:
         more: Mapping[str, Any] | None = None,
     ) -> None:
         broken = any(one.state is State.BROKEN for one in self._device.components())
-        parts = _split(components)
+        parts = _split(components, LARGEST - len(json.dumps(more or {})))
         for number, part in enumerate(parts, 1):
             await self._pace()
             sequence = self._known.fact(_SEQUENCE, 0) + 1
@@ -249,13 +252,13 @@ def _essence(one: Component | None) -> tuple[Any, ...]:
     return (one.version, one.state, one.is_root, one.arns) if one else ()
 
 
-def _split(components: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Return the components in parts that each fit one message."""
+def _split(components: Sequence[Mapping[str, Any]], room: int) -> list[list[Mapping[str, Any]]]:
+    """Return the components in parts that each fit the room in one message."""
     parts: list[list[Mapping[str, Any]]] = [[]]
     size = 0
     for one in components:
         length = len(json.dumps(one)) + 2
-        if parts[-1] and size + length > LARGEST:
+        if parts[-1] and size + length > room:
             parts.append([])
             size = 0
         parts[-1].append(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from verge.nucleus.ipc import host
@@ -18,34 +19,42 @@ class _Round:
     def __init__(self, deployment: str, asked: set[str]) -> None:
         self.deployment = deployment
         self.open = asked
-        self.longest = 0.0
+        self.delays: dict[str, float] = {}
+        """Seconds for which components put the update off."""
         self.withdrawn = False
         self._changed = asyncio.Event()
 
-    def answer(self, component: str, delay: float = 0.0) -> None:
+    def answer(self, component: str, delay: float) -> None:
         self.open.discard(component)
-        self.longest = max(self.longest, delay)
-        if not self.open:
-            self._changed.set()
+        if delay:
+            self.delays[component] = delay
+        self._changed.set()
+
+    def leave(self, component: str) -> None:
+        """Wait no more for a component that has gone."""
+        self.open.discard(component)
+        self.delays.pop(component, None)
+        self._changed.set()
 
     def withdraw(self) -> None:
         self.withdrawn = True
         self._changed.set()
 
-    async def wait(self, limit: float) -> None:
-        """Wait until all have answered, the question is withdrawn or the time is over."""
-        if self.open:
-            await self.pause(limit)
+    async def collect(self, limit: float) -> None:
+        """Wait until all have answered; what comes after the time is over comes too late."""
+        await self._until(lambda: not self.open, limit)
+        self.open.clear()
 
-    async def pause(self, limit: float) -> None:
-        """Wait for the time to pass, or for the question to be withdrawn."""
-        self._changed.clear()
-        if not self.withdrawn:
-            try:
-                async with asyncio.timeout(limit):
+    async def pause(self) -> None:
+        """Wait as long as anybody has asked for who is still there."""
+        await self._until(lambda: not self.delays, max(self.delays.values()))
+
+    async def _until(self, reached: Callable[[], bool], limit: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while not (self.withdrawn or reached()):
+                    self._changed.clear()
                     await self._changed.wait()
-            except TimeoutError:
-                return
 
 
 class Updates:
@@ -65,7 +74,7 @@ class Updates:
         def unsubscribe() -> None:
             del self._subscribers[token]
             if self._round and component not in self._names():
-                self._round.answer(component)  # who has gone is not waited for
+                self._round.leave(component)
 
         return unsubscribe
 
@@ -92,19 +101,19 @@ class Updates:
     async def ask(self, deployment: str, limit: float, *, restarting: bool = False) -> bool:
         """Return True when the update may go ahead, False if it was withdrawn.
 
-        Every round gives all subscribers the limit (seconds) to answer; silence is consent.
+        Every round gives all subscribers the limit (seconds) to answer; silence is consent, but
+        does not outvote those who put the update off.
         """
         event = host.PreUpdate(deployment, restarting)
         try:
             while names := self._names():
                 now = self._round = _Round(deployment, names)
                 self._tell(event)
-                await now.wait(limit)
-                if now.open or now.withdrawn or not now.longest:
+                await now.collect(limit)
+                if put_off := bool(now.delays):
+                    await now.pause()
+                if now.withdrawn or not put_off:
                     return not now.withdrawn
-                await now.pause(now.longest)
-                if now.withdrawn:
-                    return False
         finally:
             self._round = None
         return True

@@ -15,11 +15,11 @@ import msgspec
 from verge.nucleus import errors, logs, settings
 from verge.nucleus.store import database
 
-MAX_PAYLOAD_BYTES = 128 * 1024
-"""The longest payload that AWS IoT Core takes."""
-
 OVERHEAD_BYTES = 64
-"""What a message counts beside topic and payload, so that empty ones are bounded, too."""
+"""What a message counts beside its content, so that empty ones are bounded, too."""
+
+_PROPERTY_OVERHEAD_BYTES = 5
+"""What a property of the user takes beside its texts."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS spool (
@@ -54,7 +54,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     @property
     def size(self) -> int:
         """How much of the spool it takes."""
-        return len(self.payload) + len(self.topic_name) + OVERHEAD_BYTES
+        content = len(self.payload) + len(self.topic_name) + self.property_bytes
+        return content + OVERHEAD_BYTES
+
+    @property
+    def property_bytes(self) -> int:
+        """How long its properties are together."""
+        texts = [self.response_topic or "", self.content_type or ""]
+        for each in self.user_properties:
+            texts += [each.key, each.value]
+        size = sum(len(text.encode()) for text in texts) + len(self.correlation_data or b"")
+        return size + _PROPERTY_OVERHEAD_BYTES * len(self.user_properties)
 
 
 class Spooled(msgspec.Struct, frozen=True):

@@ -66,6 +66,8 @@ class Outbox:
 
     def flush(self) -> None:
         """Hand over messages until all are gone or the client has stopped reading."""
+        if self._transport is None:
+            self.clear()  # an answer that came after its client had gone
         messages = self._messages
         while messages and not self.stalled and self._transport is not None:
             chunk = self._next_chunk()

@@ -20,19 +20,19 @@ def write_atomically(file: Path, text: str, mode: int, group: int | None = None)
     Raises PermissionError, having changed nothing, if files cannot be given to the group.
     """
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
-    with open(handle, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a descriptor
-        if group is not None:
-            try:
+    try:
+        with open(handle, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a descriptor
+            if group is not None:
                 os.fchown(handle, -1, group)
-            except PermissionError:
-                Path(name).unlink()
-                raise
-        opened.write(text)
-        os.fchmod(handle, mode)
-        opened.flush()
-        os.fsync(handle)
-    faults.write_point()
-    Path(name).replace(file)
+            opened.write(text)
+            os.fchmod(handle, mode)
+            opened.flush()
+            os.fsync(handle)
+        faults.write_point()
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
     faults.write_point()
 
 

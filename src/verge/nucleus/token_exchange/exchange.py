@@ -61,7 +61,9 @@ class Exchange:
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self._port, limit=LONGEST_REQUEST
+        )
         self._port = self._server.sockets[0].getsockname()[1]
         log.info("Token exchange serves", port=self._port)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -31,6 +32,9 @@ class Places:
 
     def request(self, _wanted: artifacts.Wanted, headers: Any) -> http.Request:
         return http.Request(f"https://127.0.0.1:{self.port}/data", headers=headers)
+
+    def served(self, _wanted: artifacts.Wanted) -> None:
+        pass
 
     def explain(
         self, wanted: artifacts.Wanted, status: int, _headers: Any, body: bytes
@@ -198,12 +202,13 @@ class Given:
 class Plane:
     """Signs addresses."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: str = "https://signed.example") -> None:
         self.signed = 0
+        self._server = server
 
     def artifact_url(self, _arn: str, artifact: str) -> str:
         self.signed += 1
-        return f"https://signed.example/{artifact}?{self.signed}"
+        return f"{self._server}/{artifact}?{self.signed}"
 
 
 @pytest.fixture
@@ -259,6 +264,15 @@ def test_some_refusals_pass(places: artifacts.Places, code: str) -> None:
     assert isinstance(error, errors.UnreachableError)
 
 
+def test_signed_address_is_of_one_version(places: artifacts.Places) -> None:
+    """The same URI in two versions stands for two files, each with an address of its own."""
+    former = at("greengrass:x")
+    assert places.request(former, {}).url.endswith("?1")
+    newer = dataclasses.replace(former, version="1.1.0", arn="arn of 1.1.0", sha256="0" * 64)
+    assert places.request(newer, {}).url.endswith("?2")
+    assert places.request(former, {}).url.endswith("?1")
+
+
 def test_signed_address_is_renewed(places: artifacts.Places) -> None:
     """An address that has ended is asked for again, once for each end."""
     wanted = at("greengrass:x")
@@ -270,3 +284,18 @@ def test_signed_address_is_renewed(places: artifacts.Places) -> None:
         error = places.explain(wanted, 403, {}, b"")
         places.request(wanted, {})
     assert isinstance(error, errors.RefusedError)
+
+
+def test_address_may_end_as_often_as_it_serves(bench: Bench, answers: list[Answers]) -> None:
+    """A download outlasts any number of signed addresses, each of which brings it on."""
+    plane = Plane(f"https://127.0.0.1:{bench.server.port}")
+    bench.downloader = downloads.Downloader(
+        bench.settings,
+        artifacts.Places(bench.settings, cast(Any, plane), cast(Any, None)),
+        lambda: backoff.Backoff(0.01, 0.01),
+    )
+    ends = 2 * artifacts.MOST_RENEWALS
+    answers[:0] = [cut(10_000), refuse(403)] * ends
+    file = bench.downloader.fetch(at("greengrass:x/data"), threads.Stop(), bench.count)
+    assert file.read_bytes() == CONTENT
+    assert plane.signed == ends + 1

@@ -340,9 +340,9 @@ def shadow_cloud(bench: Bench, answers: dict[str, Any]) -> None:
         if topic == f"{SHADOW}/get":
             return f"{topic}/accepted", answers["get"]
         outcome = answers["update"].pop(0) if answers["update"] else "accepted"
-        if outcome == "rejected":
+        if outcome != "accepted":
             refusal = {**pinned("shadow_refusal"), "clientToken": body["clientToken"]}
-            return f"{topic}/rejected", refusal
+            return f"{topic}/rejected", {**refusal, "code": outcome}
         taken = {"state": body["state"], "version": body["version"] + 1}
         return f"{topic}/accepted", {**taken, "clientToken": body["clientToken"]}
 
@@ -368,7 +368,7 @@ async def test_shadow_is_got_carried_out_and_reported(bench: Bench) -> None:
 async def test_conflict_is_got_over(bench: Bench) -> None:
     """A report that came too late for the shadow's version is made again with the newer one."""
     got = pinned("shadow_answer")
-    shadow_cloud(bench, {"get": got, "update": ["rejected"]})
+    shadow_cloud(bench, {"get": got, "update": [409]})
     async with bench.linked(bench.shadow):
         await bench.until(lambda: bench.all, "taken")
         got["version"] = 20
@@ -376,6 +376,39 @@ async def test_conflict_is_got_over(bench: Bench) -> None:
         await bench.until(lambda: bench.all[0].reported == "SUCCEEDED", "told")
     versions = [b["version"] for t, b in bench.wire.sent if t == f"{SHADOW}/update"]
     assert versions == [12, 20]
+
+
+async def test_long_cause_fits_the_shadow(bench: Bench) -> None:
+    """A failure with pages of output is reported with as much of it as a shadow takes."""
+    shadow_cloud(bench, {"get": pinned("shadow_answer"), "update": []})
+    async with bench.linked(bench.shadow):
+        await bench.until(lambda: bench.all, "taken")
+        cause = "com.example.Press is BROKEN\n" + "  a line of output\n" * 1000
+        bench.end(bench.all[0], Status.FAILED, failure_cause=cause)
+        await bench.until(lambda: bench.all[0].reported == "FAILED", "told")
+    said = bench.wire.sent[-1][1]["state"]["reported"]["statusDetails"]["failureCause"]
+    assert said == cause[: jobs.DETAIL_LENGTH]
+
+
+async def test_report_that_is_refused_for_good_is_not_made_again(bench: Bench) -> None:
+    """What the shadow will never hold is given up, so the next deployment is reported."""
+    shadow_cloud(bench, {"get": pinned("shadow_answer"), "update": [413]})
+    async with bench.linked(bench.shadow):
+        await bench.until(lambda: bench.all, "taken")
+        bench.end(bench.all[0])
+        await bench.until(lambda: bench.all[0].reported == "SUCCEEDED", "given up")
+    assert [topic for topic, _ in bench.wire.sent] == [f"{SHADOW}/get", f"{SHADOW}/update"]
+
+
+async def test_cloud_that_refuses_for_now_is_asked_less_often(bench: Bench) -> None:
+    """A report that is refused for another reason than its version is made again after a pause."""
+    shadow_cloud(bench, {"get": pinned("shadow_answer"), "update": [500, 429]})
+    began = asyncio.get_running_loop().time()
+    async with bench.linked(bench.shadow):
+        await bench.until(lambda: bench.all, "taken")
+        bench.end(bench.all[0])
+        await bench.until(lambda: bench.all[0].reported == "SUCCEEDED", "told")
+    assert asyncio.get_running_loop().time() - began >= 2 * LIMIT / 10
 
 
 @pytest.mark.parametrize(("status", "taken"), [("SUCCEEDED", 0), ("FAILED", 0), ("IN_PROGRESS", 1)])

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from verge.nucleus import paths, settings
-from verge.nucleus.cloud import backoff, errors, link, mqtt, tls
+from verge.nucleus.cloud import backoff, errors, link, mqtt, pump, tls
+from verge.nucleus.errors import StoreError
 from verge.nucleus.iot_core import hub, spool
 from verge.nucleus.store import database
 
@@ -23,6 +24,8 @@ class Broker:
         self.refusals = 0
         self.connections: list[Connection] = []
         self.attempts = 0
+        self.session: dict[str, int] = {}
+        """What is subscribed to, over all connections."""
 
     def __call__(self, _address: Any, _context: Any, arrived: mqtt.Arrived) -> Connection:
         return Connection(self, arrived)
@@ -55,14 +58,18 @@ class Connection:
 
     async def subscribe(self, filters: Mapping[str, int]) -> dict[str, int]:
         self.filters.update(filters)
+        self._broker.session.update(filters)
         return {}
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         for name in filters:
-            del self.filters[name]
+            self.filters.pop(name, None)
+            self._broker.session.pop(name, None)
 
     async def publish(self, message: spool.Message, _qos: int) -> int:
         self.published.append(message.topic_name)
+        if message.topic_name == "throttled" and self.published.count("throttled") < 3:
+            return 0x97
         return 0x87 if message.topic_name == "forbidden" else 0
 
 
@@ -149,6 +156,20 @@ async def test_subscriptions_follow_the_components(bench: Bench) -> None:
         await bench.until(lambda: bench.broker.last.filters == {"a/+": 1, "b": 1})
 
 
+async def test_session_holds_nothing_that_nobody_wants(bench: Bench) -> None:
+    """The broker forgets a filter that components gave up while there was no link."""
+    leave = bench.hub.subscribe("a/#", 1, lambda _: None)
+    bench.hub.subscribe("b", 1, lambda _: None)
+    async with bench.running():
+        await bench.until(lambda: bench.broker.session == {"a/#": 1, "b": 1})
+        bench.broker.refusals = 1
+        bench.broker.last.ended.set_result("lost")
+        await bench.until(lambda: not bench.link.connected)
+        leave()
+        await bench.until(lambda: bench.link.connected)
+        assert bench.broker.session == {"b": 1} == bench.broker.last.filters
+
+
 async def test_parts_work_over_every_link(bench: Bench) -> None:
     """A part begins with each link and ends with it; its topics are subscribed to before."""
     begun: list[dict[str, int]] = []
@@ -188,6 +209,35 @@ async def test_defect_of_a_part_does_not_end_the_link_for_good(bench: Bench) -> 
         with pytest.raises(errors.RefusedError, match="forbidden"):
             await bench.link.publish("forbidden", {})
         await bench.link.publish("fine", {})
+
+
+async def test_publication_outlasts_a_quota(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the broker does not take for now, it is given again until it does."""
+    monkeypatch.setattr(pump, "PAUSE", 0.001)
+    async with bench.running():
+        await bench.until(lambda: bench.link.connected)
+        await bench.link.publish("throttled", {})
+        assert bench.broker.last.published == ["throttled"] * 3
+
+
+async def test_full_disk_does_not_end_the_link(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that the disk fails begins again later, over the same link."""
+    monkeypatch.setattr(link, "STORE_PAUSE", 0.001)
+    full = StoreError("cannot use db: database or disk is full")
+    failures = [full, ExceptionGroup("", [full, errors.UnreachableError("gone")]), None]
+
+    class Part:
+        async def linked(self) -> None:
+            if failure := failures.pop(0):
+                raise failure
+
+    bench.link.add(Part())
+    async with bench.running():
+        await bench.until(lambda: not failures or len(bench.broker.connections) > 1)
+        assert len(bench.broker.connections) == 1
+        assert bench.link.connected
 
 
 async def test_without_a_link_nothing_is_published(bench: Bench) -> None:

@@ -57,11 +57,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def messages(tmp_path: Path, clock: Clock) -> Iterator[spool.Spool]:
+def db(tmp_path: Path) -> Iterator[database.Database]:
+    """Return an empty database."""
+    opened = database.Database(tmp_path / "db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def messages(db: database.Database, clock: Clock) -> spool.Spool:
     """Return an empty spool."""
-    db = database.Database(tmp_path / "db")
-    yield spool.Spool(db, clock=clock)
-    db.close()
+    return spool.Spool(db, clock=clock)
 
 
 async def put(messages: spool.Spool, *names: str, qos: int = 1, **members: Any) -> None:
@@ -70,15 +76,21 @@ async def put(messages: spool.Spool, *names: str, qos: int = 1, **members: Any) 
 
 
 @contextlib.asynccontextmanager
-async def pumping(one: pump.Pump, broker: Broker) -> AsyncIterator[None]:
+async def pumping(one: pump.Pump, broker: Broker) -> AsyncIterator[asyncio.Future[None]]:
     """Send over a connection for the length of a block."""
     work = asyncio.ensure_future(one.run(broker))
     try:
-        yield
+        yield work
     finally:
         broker.dead = True
         work.cancel()
         await asyncio.wait([work])
+
+
+async def settle() -> None:
+    """Let everything happen that waits for no time."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -153,6 +165,17 @@ async def test_refused_message_holds_up_nobody(messages: spool.Spool) -> None:
     assert broker.acknowledged == ["fine"]
 
 
+async def test_message_that_would_end_the_link_is_not_sent(messages: spool.Spool) -> None:
+    """What no broker takes, queued before that was checked, goes with a line in the log."""
+    one, broker = pump.Pump(messages), Broker()
+    await put(messages, "a", content_type="x" * 70_000)
+    await put(messages, "b", user_properties=[spool.UserProperty("k", "\0")])
+    await put(messages, "tab\t", "fine")
+    async with pumping(one, broker):
+        await until(lambda: messages.used == 0)
+    assert broker.got == ["fine"]
+
+
 async def test_message_that_is_not_taken_for_now_is_sent_again(
     messages: spool.Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,3 +187,24 @@ async def test_message_that_is_not_taken_for_now_is_sent_again(
     async with pumping(one, broker):
         await until(lambda: messages.used == 0)
     assert broker.acknowledged == ["a"]
+
+
+async def test_disk_that_fails_ends_nothing_and_repeats_nothing(
+    db: database.Database, messages: spool.Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was delivered and cannot be forgotten is not sent again, over no connection."""
+    monkeypatch.setattr(pump, "STORE_PAUSE", 0.01)
+    one, first, second = pump.Pump(messages), Broker(), Broker()
+    await put(messages, "a", "b")
+    db.execute("PRAGMA query_only=ON")
+    async with pumping(one, first) as work:
+        await until(lambda: first.acknowledged == ["a", "b"])
+        await settle()
+        assert not work.done()
+    async with pumping(one, second):
+        await settle()
+        db.execute("PRAGMA query_only=OFF")
+        await until(lambda: messages.used == 0)
+        await put(messages, "c")
+        await until(lambda: messages.used == 0)
+    assert second.got == ["c"]

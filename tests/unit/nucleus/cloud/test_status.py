@@ -65,6 +65,8 @@ class Bench:
         self.device = Device()
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.times: list[float] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called while a message is on its way."""
         self.reporter = self.make(db, directory)
 
     def make(self, db: database.Database, directory: Path) -> status.Reporter:
@@ -75,6 +77,7 @@ class Bench:
         )
 
     async def _publish(self, topic: str, document: Any) -> None:
+        self.meanwhile()
         assert topic == "$aws/things/press-01/greengrassv2/health/json"
         assert len(json.dumps(document)) <= 128_000
         self.times.append(asyncio.get_running_loop().time())
@@ -284,3 +287,36 @@ async def test_cadence_tells_everything_again(bench: Bench) -> None:
         await bench.next()
         again = await bench.next()
     assert (again["messageType"], again["trigger"]) == ("COMPLETE", "CADENCE")
+
+
+async def test_deployment_that_tells_much_fits(bench: Bench) -> None:
+    """The cause of a failure is cut, and leaves the components room in the messages."""
+    async with bench.linked():
+        await bench.next()
+        bench.device.now = [
+            status.Component(f"com.example.{n:04}", "1.0.0", State.BROKEN, True, reason="x" * 400)
+            for n in range(300)
+        ]
+        bench.reporter.changed(record(status=Status.FAILED, failure_cause="ä" * 200_000))
+        first = await bench.next()
+        parts = [first] + [await bench.next() for _ in range(first["chunkInfo"]["totalChunks"] - 1)]
+    assert sum(len(part["components"]) for part in parts) == 302
+    assert {part["deploymentInformation"]["statusDetails"]["failureCause"] for part in parts} == {
+        "ä" * status.CAUSE_LENGTH
+    }
+
+
+async def test_many_deployments_end_while_one_is_reported(bench: Bench) -> None:
+    """The report goes on with the newest of them, however many there were."""
+
+    def end_many() -> None:
+        bench.meanwhile = lambda: None
+        for number in range(status.KEPT + 1):
+            bench.reporter.changed(record(f"later {number}"))
+
+    async with bench.linked():
+        await bench.next()
+        bench.meanwhile = end_many
+        bench.reporter.changed(record("first"))
+        told = [(await bench.next())["deploymentInformation"]["deploymentId"] for _ in range(3)]
+    assert told == ["first", "later 1", "later 2"]

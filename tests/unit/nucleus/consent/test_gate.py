@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from verge.nucleus.consent import gate
+from verge.nucleus.consent import gate, updates
 from verge.nucleus.deployment import failures
 from verge.nucleus.ipc import host
 from verge.nucleus.store import state, tree
@@ -120,3 +120,61 @@ async def test_withdrawn_deployment_ends_its_wait() -> None:
         await opening
     one.close(DEPLOYMENT)
     assert told[-1] == host.PostUpdate(DEPLOYMENT)
+
+
+class Subscriber:
+    """A component that answers every question by the next of its times in milliseconds."""
+
+    def __init__(self, asks: updates.Updates, name: str, *answers: int) -> None:
+        self._asks = asks
+        self._name = name
+        self._answers = list(answers)
+        self.asked = 0
+        self.leave = asks.subscribe(name, self._tell)
+
+    def _tell(self, event: host.PreUpdate | host.PostUpdate) -> None:
+        self.asked += 1
+        if self._answers:
+            self._asks.defer(self._name, event.deployment_id, self._answers.pop(0))
+
+
+async def settle() -> None:
+    """Let everything happen that waits for no time."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_silence_of_one_does_not_outvote_another() -> None:
+    """Who puts the update off is asked again, though somebody else does not answer."""
+    asks = updates.Updates()
+    busy, silent = Subscriber(asks, NAME, 1, 0), Subscriber(asks, "com.example.Silent")
+    assert await asks.ask(DEPLOYMENT, 0.01) is True
+    assert (busy.asked, silent.asked) == (2, 2)
+
+
+async def test_who_goes_does_not_shorten_the_time_of_others() -> None:
+    """The update stays put off while another component goes, and until its own has gone."""
+    asks = updates.Updates()
+    busy, other = Subscriber(asks, NAME, 60_000), Subscriber(asks, "com.example.Other", 0)
+    Subscriber(asks, "com.example.Third", 0, 0)
+    asking = asyncio.ensure_future(asks.ask(DEPLOYMENT, 60))
+    await settle()
+    other.leave()
+    await settle()
+    assert busy.asked == 1
+    busy.leave()
+    async with asyncio.timeout(5):
+        assert await asking is True
+
+
+async def test_answer_after_the_limit_is_too_late() -> None:
+    """While the update is put off, nobody else's answer is waited for."""
+    asks = updates.Updates()
+    busy, silent = Subscriber(asks, NAME, 60_000), Subscriber(asks, "com.example.Silent")
+    asking = asyncio.ensure_future(asks.ask(DEPLOYMENT, 0))
+    await settle()
+    with pytest.raises(host.UnknownRequestError):
+        asks.defer("com.example.Silent", DEPLOYMENT, 0)
+    assert (busy.asked, silent.asked) == (1, 1)
+    asks.withdraw(DEPLOYMENT)
+    assert await asking is False

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from verge.nucleus import errors
@@ -168,3 +169,16 @@ async def test_hub_tells_of_the_link_once(db: database.Database) -> None:
     unwatch()
     one.link_changed(connected=True)
     assert heard == [True, False]
+
+
+async def test_properties_count(db: database.Database) -> None:
+    """A message takes as much of the spool as its properties are long."""
+    plain = message()
+    rich = msgspec.structs.replace(
+        plain,
+        user_properties=[spool.UserProperty("ä", "v" * 1000)],
+        correlation_data=b"c" * 100,
+        response_topic="r" * 10,
+        content_type="t",
+    )
+    assert rich.size - plain.size == 1002 + 5 + 100 + 10 + 1

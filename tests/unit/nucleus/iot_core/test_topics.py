@@ -24,6 +24,10 @@ from verge.nucleus.iot_core import topics
         ("+/x", "$aws/x", False),
         ("$aws/#", "$aws/x", True),
         ("a/+/c/#", "a/b/c", True),
+        ("$share/line/a/+", "a/b", True),
+        ("$share/line/a/+", "a", False),
+        ("$share/line/#", "$aws/x", False),
+        ("a/$share/line/b", "a/b", False),
     ],
 )
 def test_matches(topic_filter: str, topic: str, expected: bool) -> None:
@@ -36,6 +40,11 @@ def test_matches(topic_filter: str, topic: str, expected: bool) -> None:
     [
         "",
         "a\0",
+        "a\tb",
+        "a\x7f",
+        "a\uffff",
+        "a\U0010fffe",
+        "$aws/rules/" + "x" * 129 + "/a/b/c/d/e/f/g",
         "a/+",
         "#",
         "/".join("abcdefghi"),
@@ -59,7 +68,7 @@ def test_good_topics(topic: str) -> None:
     topics.check_filter(topic)
 
 
-@pytest.mark.parametrize("topic_filter", ["a/#/b", "a#", "a+/b", "+a", ""])
+@pytest.mark.parametrize("topic_filter", ["a/#/b", "a#", "a+/b", "+a", "", "a/\n/#"])
 def test_refused_filters(topic_filter: str) -> None:
     """Wildcards fill a level, and # is the last one."""
     with pytest.raises(topics.TopicError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,19 @@ def test_refused(kept: secret_files.SecretFiles, name: str, value: str | bytes) 
     """What AWS would refuse is refused."""
     with pytest.raises(secret_files.SecretError, match="cannot keep secret"):
         kept.put(name, value)
+
+
+def test_disk_without_room_keeps_no_part_of_a_secret(
+    kept: secret_files.SecretFiles, tmp_path: Path
+) -> None:
+    """A secret that could not be written whole leaves nothing behind."""
+    soft, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, most))  # a full disk, for this process
+    try:
+        with pytest.raises(secret_files.SecretError):
+            kept.put(NAME, "x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, most))
+    assert list((tmp_path / "secrets").iterdir()) == []
+    kept.put(NAME, "one")
+    assert found(kept).versions[0].text == "one"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from verge.nucleus.iot_core import spool, topics
+from verge.nucleus.iot_core import messages, spool, topics
 from verge.nucleus.ipc import authorization, dispatch, errors, rpc
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from verge.nucleus.ipc import host, streams
 
 Qos = Literal["0", "1"]
+Checked = TypeVar("Checked", str, spool.Message)
 
 
 class PublishToIoTCore(msgspec.Struct, rename="camel"):
@@ -68,23 +69,18 @@ class IoTCoreService:
         topic: str = errors.required("topicName", request.topic_name)
         payload: bytes = errors.required("payload", request.payload)
         qos = errors.required("qos", request.qos)
-        _check(topics.check_topic, topic)
-        if len(payload) > spool.MAX_PAYLOAD_BYTES:
-            raise errors.invalid_arguments(f"payload has more than {spool.MAX_PAYLOAD_BYTES} bytes")
-        expiry = request.message_expiry_interval_seconds
-        if expiry is not None and not 0 <= expiry < 2**32:
-            raise errors.invalid_arguments("messageExpiryIntervalSeconds must fit 32 bits")
         message = spool.Message(
             topic_name=topic,
             payload=payload,
             retain=bool(request.retain),
             user_properties=request.user_properties or [],
-            message_expiry_interval_seconds=expiry,
+            message_expiry_interval_seconds=request.message_expiry_interval_seconds,
             correlation_data=request.correlation_data,
             response_topic=request.response_topic,
             payload_format=request.payload_format,
             content_type=request.content_type,
         )
+        _check(messages.check, message)
         return self._queue(message, int(qos))
 
     async def _queue(self, message: spool.Message, qos: int) -> None:
@@ -129,8 +125,8 @@ class IoTCoreService:
             raise errors.unauthorized("Not Authorized") from error  # classic's words (4.8)
 
 
-def _check(check: Callable[[str], None], topic: str) -> None:
+def _check(check: Callable[[Checked], None], what: Checked) -> None:
     try:
-        check(topic)
-    except topics.TopicError as error:
+        check(what)
+    except (messages.MessageError, topics.TopicError) as error:
         raise errors.invalid_arguments(str(error)) from error
