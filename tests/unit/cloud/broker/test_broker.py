@@ -116,6 +116,17 @@ def test_cloud_publishes_through_death(state: Path) -> None:
         assert first == list(range(100))
 
 
+@pytest.mark.parametrize("topic", ["$aws/things/a+b/jobs/notify", "t" * 65_536], ids=len)
+def test_topic_that_cannot_be_sent_to(state: Path, topic: str) -> None:
+    """A message to a topic that is none is dropped; those after it are sent."""
+    with devices.running_site(state) as site, site.client(site.add("listener"), "listener") as it:
+        it.connect()
+        it.subscribe("verge/listener/a")
+        site.broker.bus.publish(topic, b"lost")
+        site.broker.bus.publish("verge/listener/a", b"sent")
+        assert it.receive()[1] == b"sent"
+
+
 def test_restart_of_everything(state: Path) -> None:
     """Sessions and messages outlive an orderly restart; CA and server certificate stay."""
     with devices.running_site(state) as site:
