@@ -305,6 +305,8 @@ def test_document_over_ten_megabytes(cloud: Cloud) -> None:
         ({"merge": "["}, "merge"),
         ({"merge": "[]"}, "merge"),
         ({"merge": '{"a": NaN}'}, "merge"),
+        ({"merge": '{"a": 1e400}'}, "merge"),
+        ({"merge": '{"a": "\\ud800"}'}, "merge"),
         ({"merge": "{" * 5000}, "merge"),
         ({"reset": ["a"]}, "reset"),
         ({"reset": ["/a~2"]}, "reset"),
