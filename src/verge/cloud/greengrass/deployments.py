@@ -74,8 +74,12 @@ class Deployments:
             result = {"deploymentId": new.id, **self._job(new)}
             self._tokens.keep("CreateDeployment", params.get("clientToken"), result)
             self._tags.add(self._names.deployment(new.id), params.get("tags", {}))
-        # After the commit: jobs must not reach a device for a deployment that is not stored.
-        self._delivery.deliver(new, replaced)
+        try:
+            # After the commit: jobs must not reach a device for a deployment that is not stored.
+            self._delivery.deliver(new, replaced)
+        except errors.CloudError:
+            self._tokens.forget("CreateDeployment", params.get("clientToken"))
+            raise
         return result
 
     def get(self, params: Params) -> Result:

@@ -446,14 +446,15 @@ def test_handed_over_after_a_crash(cloud: Cloud) -> None:
 
 
 def test_target_that_goes_away(cloud: Cloud) -> None:
-    """A deployment that jobs refuse has FAILED, and neither it nor a start tries it again."""
+    """A deployment that jobs refuse has FAILED and says so; no start tries it again."""
 
     def refuse(job: ports.NewJob) -> None:
         raise errors.CloudError(f"cannot create {job.id}: the group is gone")
 
     create, cloud.jobs.create = cloud.jobs.create, refuse  # type: ignore[method-assign]
-    with refused("InternalServerException"):
-        cloud.deploy(LINE)
+    for _ in range(2):  # clients repeat a request with its token after an internal error
+        with refused("InternalServerException"):
+            cloud.deploy(LINE, clientToken="once")
     (made,) = cloud.client.list_deployments(targetArn=LINE)["deployments"]
     assert made["deploymentStatus"] == "FAILED"
     cloud.database.execute("UPDATE greengrass_deployments SET delivered = 0, status = 'ACTIVE'")
@@ -464,7 +465,7 @@ def test_target_that_goes_away(cloud: Cloud) -> None:
     shown = cloud.client.get_deployment(deploymentId=made["deploymentId"])
     assert shown["deploymentStatus"] == "FAILED"
     cloud.jobs.create = create  # type: ignore[method-assign]
-    again = cloud.deploy(LINE)
+    again = cloud.deploy(LINE, clientToken="once")
     assert cloud.jobs.created[again["iotJobId"]].document["deploymentId"] == again["deploymentId"]
 
 
