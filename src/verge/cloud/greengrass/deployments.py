@@ -120,8 +120,9 @@ class Deployments:
                     found.id,
                     RESOURCE,
                 )
-            self._store.set_status(found.id, history.CANCELED, only_if=history.ACTIVE)
+            # In this order: what is cut off in between is still ACTIVE and can be canceled again.
             self._delivery.withdraw(found)
+            self._store.set_status(found.id, history.CANCELED, only_if=history.ACTIVE)
         return {"message": f"The deployment {found.id} was canceled"}
 
     def delete(self, params: Params) -> Result:

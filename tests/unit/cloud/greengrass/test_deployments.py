@@ -445,6 +445,45 @@ def test_handed_over_after_a_crash(cloud: Cloud) -> None:
     assert again["deploymentId"] == second["deploymentId"]
 
 
+def test_subdeployments_after_a_crash(cloud: Cloud) -> None:
+    """The next start also takes back the subdeployments of a parent that it hands over."""
+    cloud.deploy(LINE)
+    sub = cloud.deploy(cloud_doubles.group_arn("line2"), parentTargetArn=LINE)
+    cancel = cloud.jobs.cancel
+
+    def die(job_id: str) -> None:
+        raise SystemExit(job_id)
+
+    cloud.jobs.cancel = die  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        cloud.make()._deployments.create({"targetArn": LINE})
+    cloud.jobs.cancel = cancel  # type: ignore[method-assign]
+    later = cloud.make()
+    later.start()
+    later.stop()
+    assert sub["iotJobId"] in cloud.jobs.canceled
+
+
+@pytest.mark.parametrize("target", [LINE, PRESS])
+def test_canceled_again_after_a_crash(cloud: Cloud, target: str) -> None:
+    """A cancellation that was cut off can be asked for again, until devices are spared."""
+    made = cloud.deploy(target)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cloud.jobs, "cancel", die)
+        patch.setattr(cloud.shadows, "update", die)
+        with pytest.raises(SystemExit):
+            cloud.make()._deployments.cancel({"deploymentId": made["deploymentId"]})
+    cloud.client.cancel_deployment(deploymentId=made["deploymentId"])
+    if target == LINE:
+        assert cloud.jobs.canceled == [made["iotJobId"]]
+    else:
+        assert desired(cloud)["desiredStatus"] == "CANCELED"
+
+
 def test_target_that_goes_away(cloud: Cloud) -> None:
     """A deployment that jobs refuse has FAILED and says so; no start tries it again."""
 
