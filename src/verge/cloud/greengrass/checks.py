@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from verge.cloud import ports
-from verge.cloud.greengrass import arns, components, faults, strict_json
+from verge.cloud import ports, strict_json
+from verge.cloud.greengrass import arns, components, faults
 from verge.recipe import errors, pointer
 
 TIMEOUT_MINUTES = range(1, 10_081)

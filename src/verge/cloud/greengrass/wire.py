@@ -13,7 +13,8 @@ import msgspec
 from botocore import model as boto
 from werkzeug.wrappers import Request, Response
 
-from verge.cloud.greengrass import faults, strict_json
+from verge.cloud import strict_json
+from verge.cloud.greengrass import faults
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: a configuration of 10 MiB, escaped once, and what goes with it."""

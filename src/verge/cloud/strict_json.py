@@ -11,7 +11,7 @@ def parse(text: str | bytes) -> Any:
     """Return the value of a text. Raises ValueError, also where it could not be written again."""
     given = text if isinstance(text, str) else text.decode()
     try:
-        value = json.loads(given, parse_constant=_refuse, parse_float=_finite)
+        value = _DECODER.decode(given)
         if "\\ud" in given.lower():
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
@@ -28,3 +28,6 @@ def _finite(digits: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{digits:.40} is too large a number")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
