@@ -80,8 +80,9 @@ def merge_metadata(old: Mapping[str, Any], new: Mapping[str, Any], time: int) ->
             merged.pop(key, None)
         elif isinstance(value, dict):
             below = merged.get(key)
-            plain = not isinstance(below, dict) or set(below) == {"timestamp"}
-            merged[key] = merge_metadata({} if plain or below is None else below, value, time)
+            # A leaf's time is a number; below a key of that name there is more metadata.
+            inner = isinstance(below, dict) and not isinstance(below.get("timestamp"), int)
+            merged[key] = merge_metadata(below if inner and below else {}, value, time)
         else:
             merged[key] = stamp(value, time)
     return merged
