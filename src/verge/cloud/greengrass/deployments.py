@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import uuid
@@ -68,6 +69,7 @@ class Deployments:
             return self._create(params, target)
 
     def _create(self, params: Params, target: arns.Target) -> Result:
+        self._delivery.resume()  # what a full disk has stopped; revisions are taken in order
         with self._database.transaction():
             new = self._revision(params, target)
             replaced = self._store.add(new)
@@ -77,7 +79,7 @@ class Deployments:
         try:
             # After the commit: jobs must not reach a device for a deployment that is not stored.
             self._delivery.deliver(new, replaced)
-        except errors.CloudError:
+        except (errors.CloudError, sqlite3.Error):
             self._tokens.forget("CreateDeployment", params.get("clientToken"))
             raise
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -482,6 +483,24 @@ def test_canceled_again_after_a_crash(cloud: Cloud, target: str) -> None:
         assert cloud.jobs.canceled == [made["iotJobId"]]
     else:
         assert desired(cloud)["desiredStatus"] == "CANCELED"
+
+
+def test_handed_over_after_a_full_disk(cloud: Cloud) -> None:
+    """A request that is repeated after the disk was full brings a deployment to the devices."""
+    first = cloud.deploy(LINE)
+    create = cloud.jobs.create
+
+    def full(job: ports.NewJob) -> None:
+        cloud.jobs.create = create  # type: ignore[method-assign]
+        raise sqlite3.OperationalError("database or disk is full")
+
+    cloud.jobs.create = full  # type: ignore[method-assign]
+    with refused("InternalServerException"):
+        cloud.deploy(LINE, clientToken="once")
+    made = cloud.deploy(LINE, clientToken="once")
+    assert cloud.jobs.created[made["iotJobId"]].document["deploymentId"] == made["deploymentId"]
+    assert set(cloud.jobs.created) - set(cloud.jobs.canceled) == {made["iotJobId"]}
+    assert first["iotJobId"] in cloud.jobs.canceled
 
 
 def test_target_that_goes_away(cloud: Cloud) -> None:
