@@ -21,7 +21,7 @@ from moto.moto_server import werkzeug_app
 from werkzeug.wrappers import Request, Response
 
 from verge.cloud import database, settings
-from verge.cloud.aws import clock, journal, operations, snapshot
+from verge.cloud.aws import clock, journal, memberships, operations, snapshot
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -182,7 +182,11 @@ class Backend:
             _internal.mock_random.seed(entry.seed)
             random.seed(entry.seed)  # some services of moto use the standard library's
             try:
-                return self._run(Request(environ))
+                response = self._run(Request(environ))
+                if entry.method == "DELETE" and entry.target.startswith(memberships.DELETIONS):
+                    with self.service("iot") as iot:
+                        memberships.forget_deleted(iot)
+                return response
             finally:
                 self.version += 1
 

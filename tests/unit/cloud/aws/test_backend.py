@@ -160,6 +160,24 @@ def test_groups_contain_the_groups_below_them(registry: Registry) -> None:
     assert not things.group_exists("press-07")
 
 
+def test_groups_forget_deleted_things(life: Life) -> None:
+    """A deleted thing leaves its groups, and the next one of that name begins outside of them."""
+    things = aws.Things(backend=life.backend)
+    life.iot("POST", "/thing-groups/line")
+    life.iot("POST", "/things/press-07")
+    member = {"thingGroupName": "line", "thingName": "press-07"}
+    life.iot("PUT", "/thing-groups/addThingToThingGroup", **member)
+    assert things.things_in("line") == ("press-07",)
+    life.iot("DELETE", "/things/press-07")
+    assert things.things_in("line") == ()
+    life.iot("POST", "/things/press-07")
+    life.again()
+    things = aws.Things(backend=life.backend)
+    assert things.groups_of("press-07") == ()
+    life.iot("PUT", "/thing-groups/addThingToThingGroup", **member)
+    assert things.things_in("line") == ("press-07",)
+
+
 def _certificate() -> tuple[bytes, str]:
     """Return a certificate, DER and PEM."""
     import datetime as dt
