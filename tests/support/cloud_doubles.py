@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import msgspec
+
 from verge.cloud import errors, ports
 
 REGION = "eu-west-1"
@@ -126,7 +128,8 @@ class Bus:
 
     def publish(self, topic: str, payload: ports.Document | bytes, *, qos: int = 1) -> None:
         """Keep a message; documents as a device would read them."""
-        document = payload if isinstance(payload, bytes) else json.loads(json.dumps(payload))
+        as_sent = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        document = payload if isinstance(payload, bytes) else json.loads(as_sent)
         self.sent.append((topic, document))
 
     def subscribe(self, topic_filter: str, handler: ports.Handler) -> None:

@@ -46,9 +46,10 @@ class Database:
                     f"cannot use {path}: another version of the local cloud wrote it; empty it "
                     "with `./inv cloud --reset`, then `./inv up` makes everything again"
                 )
+            # First of all tables and filled last: a start that is cut off is no other version.
+            self._connection.execute("CREATE TABLE IF NOT EXISTS cloud_schema (digest TEXT)")
             for schema in schemas:
                 self._connection.executescript(schema)
-            self._connection.execute("CREATE TABLE IF NOT EXISTS cloud_schema (digest TEXT)")
             if found is None:
                 self._connection.execute("INSERT INTO cloud_schema VALUES (?)", (wanted,))
             self._lists = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -60,7 +61,7 @@ class Database:
             ) from error
 
     def _read_schema(self) -> str | None:
-        """Return the digest of the tables that the file was made with; None for a new file."""
+        """Return the digest of the tables that the file was made with; None while it is new."""
         tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master")}
         if "cloud_schema" not in tables:
             return None if not tables else ""

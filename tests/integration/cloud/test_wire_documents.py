@@ -127,6 +127,29 @@ def test_large_deployments(plane: core_devices.Plane, deployment: str) -> None:
     assert shape(answer) == shape(pinned("configuration_answer"))
 
 
+@pytest.mark.parametrize(
+    ("thing", "value", "most"),
+    [(None, 1, 31), (None, "ü", 31), ("press-01", 1, 7), ("press-01", "ü", 7)],
+)
+def test_deployments_of_any_size(
+    fleet: core_devices.Fleet,
+    plane: core_devices.Plane,
+    thing: str | None,
+    value: object,
+    most: int,
+) -> None:
+    """Whatever a configuration holds, its document is carried whole or by reference."""
+    for size in range(most - 3, most + 2):
+        entry = len(f'"k000":{json.dumps(value, ensure_ascii=False)},'.encode())
+        merge = {f"k{number:03x}": value for number in range(size * 1024 // entry)}
+        update = {"merge": json.dumps(merge, ensure_ascii=False)}
+        deployment = fleet.deploy(update=update, thing=thing)["deploymentId"]
+        found = fleet.cloud.client("greengrassv2").get_deployment(deploymentId=deployment)
+        assert found["deploymentStatus"] == "ACTIVE"
+        path = f"{DATA_PLANE}/coreDevices/press-01/deployments/{deployment}/configuration"
+        assert set(plane.ask("GET", path)) == set(pinned("configuration_answer"))
+
+
 def test_credentials(plane: core_devices.Plane) -> None:
     """Credentials are answered with the time of their end."""
     answer = plane.ask("GET", f"/role-aliases/{ALIAS}/credentials")

@@ -48,6 +48,14 @@ def test_a_file_from_before_versions_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / "db")
 
 
+def test_a_first_start_that_was_cut_off(tmp_path: Path) -> None:
+    """A start that ended before all tables were made leaves a file that the next one completes."""
+    with pytest.raises(errors.StateError, match="cannot open"):
+        opened(tmp_path / "db", SCHEMA, "CREATE TABLE cut off")
+    with opened(tmp_path / "db", SCHEMA, "CREATE TABLE IF NOT EXISTS more (value TEXT)") as db:
+        assert db.all("SELECT * FROM more") == []
+
+
 def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     """Garbage in place of the file is an error with its path."""
     (tmp_path / "db").write_bytes(b"garbage" * 1000)

@@ -6,6 +6,7 @@ import io
 import logging
 import random
 import secrets
+import sqlite3
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from moto.moto_server import werkzeug_app
 from werkzeug.wrappers import Request, Response
 
 from verge.cloud import database, settings
-from verge.cloud.aws import clock, journal, operations, snapshot
+from verge.cloud.aws import clock, journal, memberships, operations, snapshot
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -62,7 +63,7 @@ class Backend:
         """Counts what may have changed moto; it changes only under the lock of `service`."""
         self._changed: dict[str, list[Callable[[], None]]] = {}
         self._dispatcher = _Dispatcher(werkzeug_app.create_backend_app)
-        _internal.moto_api_backends["global"].reset()  # moto keeps its state for the whole process
+        _forget_everything()
         # Pages from elsewhere, open in a browser on this machine, are not to read the answers.
         vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True
         # A certificate's id is the SHA-256 of its DER form, as it is in AWS.
@@ -153,7 +154,11 @@ class Backend:
             headers=kept,
             body=body,
         )
-        response = self._record(entry)
+        try:
+            response = self._record(entry)
+        except sqlite3.Error:
+            self._go_back()
+            raise
         if response.status_code < 400:
             self._tell(request)
         return response
@@ -176,13 +181,24 @@ class Backend:
                 self._take_snapshot(number)
             return response
 
+    def _go_back(self) -> None:
+        """Make moto what the journal says again: it knows of a change that could not be kept."""
+        with self._database.transaction(), self._lock:
+            _forget_everything()
+            self._since_snapshot = 0
+            self.replay()
+
     def _perform(self, entry: journal.Entry) -> Response:
         with self._lock, clock.standing_at(entry.at):
             environ = _environment(entry.method, entry.target, entry.headers, entry.body)
             _internal.mock_random.seed(entry.seed)
             random.seed(entry.seed)  # some services of moto use the standard library's
             try:
-                return self._run(Request(environ))
+                response = self._run(Request(environ))
+                if entry.method == "DELETE" and entry.target.startswith(memberships.DELETIONS):
+                    with self.service("iot") as iot:
+                        memberships.forget_deleted(iot)
+                return response
             finally:
                 self.version += 1
 
@@ -202,6 +218,11 @@ class Backend:
         named = operations.scope(request)
         for changed in self._changed.get(named.service if named else "", ()):
             changed()
+
+
+def _forget_everything() -> None:
+    """Empty moto, which keeps its state for the whole process."""
+    _internal.moto_api_backends["global"].reset()
 
 
 class _Dispatcher(werkzeug_app.DomainDispatcherApplication):

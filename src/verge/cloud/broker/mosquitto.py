@@ -181,21 +181,27 @@ class Mosquitto:
         pause = RESTART_PAUSE
         while not self._stopping.is_set():
             started = time.monotonic()
-            listened = self._run_once()
+            usable, reason = self._attempt()
             if self._stopping.is_set():
                 break
-            words = self.last_words()
-            _log.error("mosquitto ended code=%s log=%s", self._code, words)
-            repaired = not listened and self._set_database_aside(words)
-            if not (listened or repaired or self._ready.is_set()):
-                self._failure = errors.BrokerError(
-                    f"cannot start mosquitto: it ended with code {self._code} and said: {words}"
-                )
+            _log.error("mosquitto does not run reason=%s", reason)
+            if not (usable or self._ready.is_set()):
+                self._failure = errors.BrokerError(f"cannot start mosquitto: {reason}")
                 break
             lasted = time.monotonic() - started
             pause = RESTART_PAUSE if lasted > MAX_RESTART_PAUSE else pause * 2
             self._stopping.wait(min(pause, MAX_RESTART_PAUSE))
         self._ready.set()
+
+    def _attempt(self) -> tuple[bool, str]:
+        """Run it to its end; return whether it listened, or now may, and why it does not run."""
+        try:
+            listened = self._run_once()
+        except OSError as error:  # no room, no files, no memory: maybe not for long
+            return False, str(error)
+        words = self.last_words()
+        usable = listened or self._stopping.is_set() or self._set_database_aside(words)
+        return usable, f"it ended with code {self._code} and said: {words}"
 
     def _run_once(self) -> bool:
         """Run it to its end; return whether it ever listened."""

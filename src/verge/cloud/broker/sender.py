@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import logging
 import queue
 import threading
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from verge.cloud import precedence
 
 STOP_PATIENCE = 2.0
 """Seconds without a sign of the broker after which the rest is given up at the end."""
+
+_log = logging.getLogger(__name__)
 
 
 class _Message(NamedTuple):
@@ -98,6 +101,10 @@ class Sender:
             self._settled = False
 
     def _hand_over(self, message: _Message) -> None:
-        info = self._client.publish(message.topic, message.payload, qos=message.qos)
+        try:
+            info = self._client.publish(message.topic, message.payload, qos=message.qos)
+        except ValueError as error:  # a name with wildcards, or an answer to an endless topic
+            _log.error("Message dropped topic=%.200s reason=%s", message.topic, error)
+            return
         if message.qos:
             self._unfinished.add(info.mid)

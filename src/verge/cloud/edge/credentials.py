@@ -55,7 +55,10 @@ class Credentials:
 
     def ended(self, request: Request) -> bool:
         """Whether a request to S3 uses credentials that its device could not get any more."""
-        named = {request.args.get("X-Amz-Credential", "").partition("/")[0]}
+        named = {
+            request.args.get("X-Amz-Credential", "").partition("/")[0],
+            request.args.get("AWSAccessKeyId", ""),  # the signature boto3 presigns with
+        }
         named.update(_CREDENTIAL.findall(request.headers.get("Authorization", "")))
         return any(self._ended(key) for key in named)
 

@@ -23,7 +23,7 @@ _TARGET = re.compile(
 )
 _CONFIGURATION = re.compile(
     r"arn:[^:]*:greengrass:[^:]*:[0-9]+"
-    r":configuration:(?P<kind>thing|thinggroup)/(?P<name>.+):(?P<revision>[0-9]+)"
+    r":configuration:(?P<kind>thing|thinggroup)/(?P<name>.+):(?P<revision>[0-9]{1,18})"
 )
 
 

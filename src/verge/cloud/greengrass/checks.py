@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from verge.cloud import ports
+from verge.cloud import ports, strict_json
 from verge.cloud.greengrass import arns, components, faults
 from verge.recipe import errors, pointer
 
@@ -71,13 +70,9 @@ def _configuration(request: Request) -> Iterator[tuple[str, str]]:
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text, parse_constant=_refuse), dict)
-    except (ValueError, RecursionError):
+        return isinstance(strict_json.parse(text), dict)
+    except ValueError:
         return False
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _rollout(request: Request) -> Iterator[tuple[str, str]]:

@@ -57,13 +57,7 @@ class Delivery:
         """Hand over what an earlier process did not."""
         for deployment in self._store.undelivered():
             if deployment.status == history.ACTIVE:
-                replaced = self._store.select(
-                    before=deployment.number,
-                    most=1,
-                    target=arns.Target("", "", deployment.kind, deployment.target),
-                    latest_only=False,
-                )
-                self._deliver_late(deployment, replaced)
+                self._deliver_late(deployment, self._store.replaced_by(deployment))
             else:
                 self._withdraw_job(deployment)
                 self._store.delivered(deployment.id)

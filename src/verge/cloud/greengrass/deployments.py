@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import uuid
@@ -68,14 +69,19 @@ class Deployments:
             return self._create(params, target)
 
     def _create(self, params: Params, target: arns.Target) -> Result:
+        self._delivery.resume()  # what a full disk has stopped; revisions are taken in order
         with self._database.transaction():
             new = self._revision(params, target)
             replaced = self._store.add(new)
             result = {"deploymentId": new.id, **self._job(new)}
             self._tokens.keep("CreateDeployment", params.get("clientToken"), result)
             self._tags.add(self._names.deployment(new.id), params.get("tags", {}))
-        # After the commit: jobs must not reach a device for a deployment that is not stored.
-        self._delivery.deliver(new, replaced)
+        try:
+            # After the commit: jobs must not reach a device for a deployment that is not stored.
+            self._delivery.deliver(new, replaced)
+        except (errors.CloudError, sqlite3.Error):
+            self._tokens.forget("CreateDeployment", params.get("clientToken"))
+            raise
         return result
 
     def get(self, params: Params) -> Result:
@@ -116,8 +122,9 @@ class Deployments:
                     found.id,
                     RESOURCE,
                 )
-            self._store.set_status(found.id, history.CANCELED, only_if=history.ACTIVE)
+            # In this order: what is cut off in between is still ACTIVE and can be canceled again.
             self._delivery.withdraw(found)
+            self._store.set_status(found.id, history.CANCELED, only_if=history.ACTIVE)
         return {"message": f"The deployment {found.id} was canceled"}
 
     def delete(self, params: Params) -> Result:

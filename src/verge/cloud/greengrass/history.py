@@ -104,6 +104,18 @@ class Store:
         self.generation += 1
         return replaced
 
+    def replaced_by(self, new: Deployment) -> list[Deployment]:
+        """Return what a stored revision has replaced and whose jobs may not know of it yet."""
+        own = self._read_all(
+            "kind = ? AND target = ? AND number < ? ORDER BY number DESC LIMIT 1",
+            (new.kind, new.target, new.number),
+        )
+        if new.kind != arns.THING_GROUP or new.parent is not None:
+            return own
+        parent = str(new.request["targetArn"])
+        below = "parent = ? AND number < ? AND status = ?"
+        return [*own, *self._read_all(below, (parent, new.number, INACTIVE))]
+
     def delivered(self, deployment_id: str) -> None:
         """Note that jobs or the shadow have taken a deployment over."""
         self._database.execute(

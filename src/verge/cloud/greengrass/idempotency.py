@@ -57,6 +57,12 @@ class Tokens:
             (operation, token, json.dumps(result), now + KEPT),
         )
 
+    def forget(self, operation: str, token: str | None) -> None:
+        """Carry out the next request with the token: the effect of this one was taken back."""
+        self._database.execute(
+            "DELETE FROM greengrass_tokens WHERE operation = ? AND token = ?", (operation, token)
+        )
+
     def _recall(self, operation: str, token: str) -> dict[str, Any] | None:
         row = self._database.one(
             "SELECT result FROM greengrass_tokens WHERE operation = ? AND token = ?"

@@ -19,6 +19,8 @@ STATES = frozenset(
 )
 STATUSES = frozenset({"HEALTHY", "UNHEALTHY"})
 MAX_COMPONENTS = 10_000
+_END_OF_TIME = 253_402_300_800_000
+"""Milliseconds until the year 10,000: clients cannot show later times, and refuse whole lists."""
 
 
 class ReportError(errors.CloudError):
@@ -79,7 +81,7 @@ def read(message: Mapping[str, Any]) -> Report:
         runtime=_text(message.get("runtime")) or CLASSIC,
         status=status,
         sequence=_number(message, "sequenceNumber", default=0),
-        sent=_number(message, "timestamp", default=0),
+        sent=_number(message, "timestamp", default=0, below=_END_OF_TIME),
         complete=message.get("messageType", "COMPLETE") == "COMPLETE",
         chunk=_number(chunk, "chunkId", default=1),
         chunks=_number(chunk, "totalChunks", default=1),
@@ -124,7 +126,7 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(item for item in items if isinstance(item, str) and item)
 
 
-def _number(given: Mapping[str, Any], key: str, *, default: int) -> int:
+def _number(given: Mapping[str, Any], key: str, *, default: int, below: int = 2**63) -> int:
     value = given.get(key, default)
-    usable = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    usable = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
     return value if usable else default

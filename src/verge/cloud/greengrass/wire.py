@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 from botocore import model as boto
 from werkzeug.wrappers import Request, Response
 
+from verge.cloud import strict_json
 from verge.cloud.greengrass import faults
 
 MAX_BODY = 16 * 1024 * 1024
@@ -79,10 +79,8 @@ def _body(request: Request) -> Mapping[str, Any]:
         )
     content = request.get_data(cache=False)
     try:
-        document = json.loads(content, parse_constant=_refuse) if content.strip() else {}
-        if b"\\ud" in content.lower():
-            json.dumps(document, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+        document = strict_json.parse(content) if content.strip() else {}
+    except ValueError as error:
         raise faults.ValidationFault(
             f"cannot read the request as JSON: {error}", reason="CANNOT_PARSE"
         ) from None
@@ -91,10 +89,6 @@ def _body(request: Request) -> Mapping[str, Any]:
             "cannot read the request: it must be a JSON object", reason="CANNOT_PARSE"
         )
     return document
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
 
 
 def _from_text(shape: boto.Shape, text: str | None) -> Any:

@@ -9,7 +9,13 @@ from werkzeug.wrappers import Request, Response
 
 from verge.cloud import settings as configuration
 from verge.cloud.http import answers, routing
-from verge.cloud.identity import authority, certificates, registry, role_aliases
+from verge.cloud.identity import (
+    authority,
+    certificates,
+    policy_documents,
+    registry,
+    role_aliases,
+)
 
 DATA_ENDPOINTS = frozenset({"iot:Data", "iot:Data-ATS", "iot:Jobs"})
 CREDENTIALS_ENDPOINT = "iot:CredentialProvider"
@@ -19,7 +25,7 @@ _JSON = (("Content-Type", "application/json"),)
 
 
 class Api:
-    """CreateKeysAndCertificate, CreateCertificateFromCsr, DescribeEndpoint and role aliases."""
+    """Certificates, policies and role aliases as they are made, and DescribeEndpoint."""
 
     def __init__(
         self,
@@ -33,6 +39,7 @@ class Api:
         self._settings = settings
         self._authority = authority
         self._registry = registry
+        self._policies = policy_documents.PolicyDocuments(registry)
         self._role_aliases = role_aliases.RoleAliases(registry)
         self._device_port = device_port or (lambda: settings.device_port)
 
@@ -42,6 +49,7 @@ class Api:
             routing.Route.of("POST", "/keys-and-certificate", self._create_keys_and_certificate),
             routing.Route.of("POST", "/certificates", self._create_certificate_from_csr),
             routing.Route.of("GET", "/endpoint", self._describe_endpoint),
+            *self._policies.routes(),
             *self._role_aliases.routes(),
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+
+import msgspec
 
 from verge.cloud import database, ports
 from verge.cloud import settings as configured
@@ -121,7 +122,7 @@ class Engine:
                 abort=job.abort,
                 timeout=job.timeout,
             ),
-            json.dumps(job.document),
+            msgspec.json.encode(job.document).decode(),
         )
 
     def cancel(self, job_id: str) -> None:

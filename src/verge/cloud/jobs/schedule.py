@@ -111,8 +111,10 @@ class Schedule:
         rate = rollout.rate_per_minute(
             job.rollout, sum(counts.values()), counts.get(states.SUCCEEDED, 0)
         )
-        recent = self._store.queued_since(job.id, minute)
-        return rollout.allowance(rate, recent, self._clock())
+        now = self._clock()
+        # Later ones than a second from now (see `_queue`) are from before the clock was set back.
+        recent = [at for at in self._store.queued_since(job.id, minute) if at <= now + 1.0]
+        return rollout.allowance(rate, recent, now)
 
     def _queue(self, found: changes.Changes, job: model.Job, things: Sequence[str]) -> None:
         now, rows = self._clock(), []

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from verge.cloud import ports
+from verge.cloud import ports, strict_json
 from verge.cloud.jobs import documents, errors, model, requests, service, states
 
 _NAMESPACE = "namespace-"
@@ -159,7 +159,7 @@ class _Answer:
     def _common(self) -> ports.Document:
         common: ports.Document = {"timestamp": int(self._clock())}
         try:
-            token = json.loads(self._payload)["clientToken"]
-        except (ValueError, TypeError, KeyError, RecursionError):
+            token = strict_json.parse(self._payload)["clientToken"]
+        except (ValueError, TypeError, KeyError):
             return common
         return {"clientToken": token, **common} if isinstance(token, str) else common

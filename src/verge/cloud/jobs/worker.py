@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from verge.cloud import precedence
 
-_CLOCK_CHECK = 60.0  # deadlines are of the wall clock, which may be set while nothing is due
+_CLOCK_CHECK = 60.0  # what is due is due by the wall clock, which may be set meanwhile
 _RETRY = 5.0  # after an error, such as a full disk
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Worker:
 
     def wake(self, delay: float = 0.0) -> None:
         """Call again, after some seconds at the latest."""
-        due = self._clock() + delay
+        due = time.monotonic() + delay
         with self._condition:
             if self._due is None or due < self._due:
                 self._due = due
@@ -56,16 +57,15 @@ class Worker:
                 _log.exception("Work failed thread=%s", self._thread.name)
                 following = self._clock() + _RETRY
             if following is not None:
-                self.wake(max(0.0, following - self._clock()))
+                self.wake(min(_CLOCK_CHECK, max(0.0, following - self._clock())))
 
     def _wait(self) -> bool:
         """Wait for the next call; False: there will be none."""
         with self._condition:
             while not self._stopped:
-                now = self._clock()
+                now = time.monotonic()
                 if self._due is not None and self._due <= now:
                     self._due = None
                     return True
-                left = _CLOCK_CHECK if self._due is None else self._due - now
-                self._condition.wait(min(left, _CLOCK_CHECK))
+                self._condition.wait(None if self._due is None else self._due - now)
             return False

@@ -50,10 +50,11 @@ class Blobs:
         name, path = self._new()
         buffer = memoryview(bytearray(BLOCK))
         try:
-            with path.open("xb", buffering=0) as file:
+            with path.open("xb") as file:
                 while count := source.readinto(buffer):
                     digests.update(buffer[:count])
                     file.write(buffer[:count])
+                file.flush()
                 os.fsync(file.fileno())
         except BaseException:
             path.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def page(
     objects: list[store.Object] = []
     prefixes: list[str] = []
     position, last = after, after
-    if delimiter and after.startswith(prefix) and after.endswith(delimiter):
+    if after.startswith(prefix) and _common(after, prefix, delimiter) == after:
         position = after + _LAST  # the page before ended with this common prefix
     while True:
         found = rows.all(

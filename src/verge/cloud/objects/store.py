@@ -58,6 +58,9 @@ CREATE TABLE IF NOT EXISTS objects_part (
 ) WITHOUT ROWID;
 """
 
+_SAME = "id = ? AND modified = ?"
+"""The id of an object that has gone may be given to the next one."""
+
 Tags = Mapping[str, str]
 
 
@@ -150,20 +153,35 @@ class Store:
         """Let a key have this content; `allowed` may object to what is there by raising."""
         try:
             with self._rows.transaction():
-                previous = self.find(bucket, key)
-                if allowed is not None:
-                    allowed(previous)
-                old = self._remove(previous)
-                self._insert(bucket, key, content, attributes, tags)
-                if content.upload is not None:
-                    self._rows.execute("DELETE FROM objects_upload WHERE id = ?", (content.upload,))
-                stored = self._found(bucket, key)
+                stored, old = self.exchange(
+                    bucket, key, content, attributes=attributes, tags=tags, allowed=allowed
+                )
         except BaseException:
-            if content.upload is None:  # the parts of an upload remain its parts
-                self.blobs.discard(segment.blob for segment in content.segments)
+            self.blobs.discard(segment.blob for segment in content.segments)
             raise
         self.blobs.discard(old)
         return stored
+
+    def exchange(
+        self,
+        bucket: str,
+        key: str,
+        content: Content,
+        *,
+        attributes: Attributes,
+        tags: Tags,
+        allowed: Callable[[Object | None], None] | None = None,
+    ) -> tuple[Object, list[str]]:
+        """Do what `put` does in the transaction of the caller.
+
+        Returns also the blobs that were there, to be discarded after the commit and not before.
+        """
+        previous = self.find(bucket, key)
+        if allowed is not None:
+            allowed(previous)
+        old = self._remove(previous)
+        self._insert(bucket, key, content, attributes, tags)
+        return self._found(bucket, key), old
 
     def delete(self, bucket: str, key: str) -> bool:
         """Delete an object; return whether there was one."""
@@ -187,21 +205,32 @@ class Store:
         )
 
     def digest(self, stored: Object) -> bytes:
-        """Return the SHA-256 of an object's bytes, computed at most once."""
+        """Return the SHA-256 of an object's bytes, computed at most once.
+
+        Raises NotFoundError for an object that was deleted or replaced.
+        """
         with self._rows.transaction():
-            row = self._rows.one("SELECT sha256 FROM objects_object WHERE id = ?", (stored.id,))
-            if row is not None and row["sha256"] is not None:
+            row = self._rows.one(
+                f"SELECT sha256 FROM objects_object WHERE {_SAME}",  # noqa: S608 - written here
+                (stored.id, stored.modified),
+            )
+            if row is None:
+                raise _missing(stored.bucket, stored.key)
+            if row["sha256"] is not None:
                 return bytes(row["sha256"])
             opened = self.blobs.open(self.segments(stored))
         with opened as source:
             digest = hashlib.file_digest(source, "sha256").digest()
-        self._rows.execute("UPDATE objects_object SET sha256 = ? WHERE id = ?", (digest, stored.id))
+        self._rows.execute(
+            f"UPDATE objects_object SET sha256 = ? WHERE {_SAME}",  # noqa: S608 - as above
+            (digest, stored.id, stored.modified),
+        )
         return digest
 
     def _found(self, bucket: str, key: str) -> Object:
         stored = self.find(bucket, key)
         if stored is None:
-            raise errors.NotFoundError(f"cannot find s3://{bucket}/{key}: no such object")
+            raise _missing(bucket, key)
         return stored
 
     def _insert(
@@ -253,3 +282,7 @@ def as_object(row: database.Row) -> Object:
         tags=json.loads(row["tags"]),
         upload=row["upload"],
     )
+
+
+def _missing(bucket: str, key: str) -> errors.NotFoundError:
+    return errors.NotFoundError(f"cannot find s3://{bucket}/{key}: no such object")

@@ -156,7 +156,7 @@ class Uploads:
             self.find(upload.bucket, upload.key, upload.id)
             present = self.parts(upload)
             chosen = _choose(wanted, {part.number: part for part in present})
-            stored = self._store.put(
+            stored, old = self._store.exchange(
                 upload.bucket,
                 upload.key,
                 store.Content(
@@ -168,7 +168,9 @@ class Uploads:
                 tags=upload.tags,
                 allowed=allowed,
             )
-        self._store.blobs.discard({part.blob for part in present} - {part.blob for part in chosen})
+            self._rows.execute("DELETE FROM objects_upload WHERE id = ?", (upload.id,))
+        unused = {part.blob for part in present} - {part.blob for part in chosen}
+        self._store.blobs.discard([*old, *unused])
         return stored
 
     def abort(self, upload: Upload) -> None:

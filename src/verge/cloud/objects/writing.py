@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from werkzeug.wrappers import Response
 
+from verge.cloud import errors
 from verge.cloud.objects import (
     blobs,
     call,
@@ -77,10 +78,13 @@ class Writing:
                 checksum_type=attributes.checksum_type,
             )
         own_tags = request.header("x-amz-tagging-directive") == "REPLACE"
+        digest = None  # of a source that has gone since; whoever needs it computes it
+        with contextlib.suppress(errors.NotFoundError):
+            digest = self._store.digest(stored)
         made = self._store.put(
             request.bucket,
             request.key,
-            store.Content(segments=segments, etag=stored.etag, sha256=self._store.digest(stored)),
+            store.Content(segments=segments, etag=stored.etag, sha256=digest),
             attributes=attributes,
             tags=request.tags() if own_tags else stored.tags,
             allowed=lambda there: conditions.check_write(request, there),

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from verge.cloud import strict_json
 from verge.cloud.shadows import errors
 
 SECTIONS = ("desired", "reported")
@@ -28,8 +29,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 def parse(payload: bytes) -> Update:
     """Read and check a request. Raises ShadowError."""
     try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError) as error:
+        found = strict_json.parse(payload)
+    except ValueError as error:
         raise errors.ShadowError(errors.INVALID, "Payload contains invalid json") from error
     if not isinstance(found, dict):
         raise errors.ShadowError(errors.INVALID, "Payload is no JSON object")
@@ -51,7 +52,7 @@ def check(state: Mapping[str, Any]) -> None:
             raise errors.ShadowError(errors.INVALID, f"State contains an invalid node: '{section}'")
         if tree is not None and not isinstance(tree, dict):
             raise errors.ShadowError(errors.INVALID, f"State node must be an object: '{section}'")
-        if _depth(tree) > DEPTH:
+        if _is_deeper(tree, DEPTH):
             raise errors.ShadowError(
                 errors.INVALID, f"JSON contains too many levels of nesting; maximum is {DEPTH}"
             )
@@ -79,8 +80,9 @@ def merge_metadata(old: Mapping[str, Any], new: Mapping[str, Any], time: int) ->
             merged.pop(key, None)
         elif isinstance(value, dict):
             below = merged.get(key)
-            plain = not isinstance(below, dict) or set(below) == {"timestamp"}
-            merged[key] = merge_metadata({} if plain or below is None else below, value, time)
+            # A leaf's time is a number; below a key of that name there is more metadata.
+            inner = isinstance(below, dict) and not isinstance(below.get("timestamp"), int)
+            merged[key] = merge_metadata(below if inner and below else {}, value, time)
         else:
             merged[key] = stamp(value, time)
     return merged
@@ -130,6 +132,9 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _depth(value: Any) -> int:
-    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, below), default=0) if isinstance(value, (dict, list)) else 0
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in one another on more levels; looks no further than that."""
+    if not isinstance(value, dict | list):
+        return False
+    below = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in below)

@@ -6,11 +6,10 @@ answered on `…/accepted` or `…/rejected`.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 
-from verge.cloud import ports
+from verge.cloud import ports, strict_json
 from verge.cloud.shadows import documents, errors, service
 
 FILTERS = tuple(
@@ -65,7 +64,7 @@ class Topics:
 
 def _token(payload: bytes) -> str | None:
     try:
-        token = json.loads(payload)["clientToken"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        token = strict_json.parse(payload)["clientToken"]
+    except (ValueError, TypeError, KeyError):
         return None
     return token if isinstance(token, str) else None

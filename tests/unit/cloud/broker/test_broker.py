@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,17 @@ def test_cloud_publishes_through_death(state: Path) -> None:
                 got.append(int(client.receive()[1]))
         first = list(dict.fromkeys(got))
         assert first == list(range(100))
+
+
+@pytest.mark.parametrize("topic", ["$aws/things/a+b/jobs/notify", "t" * 65_536], ids=len)
+def test_topic_that_cannot_be_sent_to(state: Path, topic: str) -> None:
+    """A message to a topic that is none is dropped; those after it are sent."""
+    with devices.running_site(state) as site, site.client(site.add("listener"), "listener") as it:
+        it.connect()
+        it.subscribe("verge/listener/a")
+        site.broker.bus.publish(topic, b"lost")
+        site.broker.bus.publish("verge/listener/a", b"sent")
+        assert it.receive()[1] == b"sent"
 
 
 def test_restart_of_everything(state: Path) -> None:
@@ -297,6 +309,38 @@ def test_mosquitto_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(mosquitto, "_configuration", lambda: real + "nonsense true\n")
     with pytest.raises(errors.BrokerError, match="nonsense"):
         mosquitto.Mosquitto(tmp_path / "broker").start()
+
+
+def block_the_log(broker: Path) -> Path:
+    """Let no log of mosquitto be written; return what is in its way."""
+    (broker / "mosquitto.log").touch()
+    obstacle = broker / "mosquitto.log.old"
+    obstacle.unlink(missing_ok=True)
+    (obstacle / "d").mkdir(parents=True)
+    return obstacle
+
+
+def test_mosquitto_that_cannot_be_run(tmp_path: Path) -> None:
+    """A start that the system refuses ends with its reason and does not wait for ever."""
+    (tmp_path / "broker").mkdir()
+    block_the_log(tmp_path / "broker")
+    with pytest.raises(errors.BrokerError, match=r"cannot start mosquitto: .*mosquitto\.log"):
+        mosquitto.Mosquitto(tmp_path / "broker").start()
+
+
+def test_mosquitto_that_cannot_be_run_for_a_while(tmp_path: Path) -> None:
+    """mosquitto is started again once the system allows it, as after a full disk."""
+    broker = mosquitto.Mosquitto(tmp_path / "broker")
+    broker.start()
+    try:
+        obstacle = block_the_log(tmp_path / "broker")
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        devices.until(lambda: broker.generation > 2, "two starts that are refused")
+        shutil.rmtree(obstacle)
+        devices.until(lambda: broker.pid is not None, "another mosquitto")
+    finally:
+        broker.stop()
 
 
 def test_nobody_else_enters(state: Path) -> None:

@@ -383,18 +383,20 @@ def test_s3_paths(site: Edge) -> None:
     assert site.ask(None, "GET", "/bucket/key")[1]["path"] == "/bucket/key"
 
 
-@pytest.mark.parametrize("where", ["header", "query", "both"])
+@pytest.mark.parametrize("where", ["header", "query", "both", "older query"])
 @pytest.mark.parametrize("ended", ["certificate", "policy"])
 def test_s3_after_the_end(site: Edge, where: str, ended: str) -> None:
     """Credentials end with the certificate they were given for, before S3 looks at them."""
     identity = site.add("press-07")
     key = site.ask(identity, "GET", CREDENTIALS)[1]["credentials"]["accessKeyId"]
     scope = f"{key}/20270115/eu-west-1/s3/aws4_request"
-    headers, query = {}, ""
-    if where != "query":
+    headers, query = {}, f"?AWSAccessKeyId={key}&Signature=0&Expires=1893456000"
+    if where in {"header", "both"}:
         shown = scope if where == "header" else "AKIAOTHER/1/2/s3/aws4_request"
         headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={shown}, Signature=0"
-    if where != "header":
+    if where != "older query":
+        query = ""
+    if where in {"query", "both"}:
         query = "?X-Amz-Credential=" + urllib.parse.quote(scope, safe="")
     assert site.ask(None, "GET", f"/bucket/key{query}", headers=headers)[0] == 200
     if ended == "certificate":

@@ -243,6 +243,28 @@ def test_any_message(cloud: Cloud, members: dict[str, Any]) -> None:
     installed(cloud)
 
 
+@pytest.mark.parametrize("digits", [19, 20, 5000])
+def test_revision_beyond_all_numbers(cloud: Cloud, digits: int) -> None:
+    """A message that names a configuration that cannot be is taken in as one that names none."""
+    arn = f"arn:aws:greengrass:eu-west-1:123456789012:configuration:thing/press:{'9' * digits}"
+    entry = conftest.component("a", fleetConfigArns=[arn])
+    told = {"fleetConfigurationArnForStatus": arn, "status": "SUCCEEDED"}
+    cloud.report("press", components=[entry], deploymentInformation=told)
+    assert installed(cloud)["a"]["lastInstallationSource"] == "LOCAL"
+
+
+@pytest.mark.parametrize("sent", [1_700_000_000_000_000, 2**63 - 1])
+def test_clock_beyond_all_dates(cloud: Cloud, sent: int) -> None:
+    """A device that counts microseconds is listed with the others; its time is that of arrival."""
+    entry = conftest.component("a")
+    cloud.report("press", timestamp=sent, components=[entry])
+    cloud.report("oven")
+    listed = cloud.client.list_core_devices()["coreDevices"]
+    assert [each["coreDeviceThingName"] for each in listed] == ["oven", "press"]
+    assert listed[1]["lastStatusUpdateTimestamp"].timestamp() == cloud.clock.now
+    assert installed(cloud)["a"]["lastReportedTimestamp"].timestamp() == cloud.clock.now
+
+
 def test_pages_of_many_devices(cloud: Cloud) -> None:
     """A page of 2,000 devices that each run twenty components takes 50 ms at most."""
     entries = [conftest.component(f"component-{n}") for n in range(20)]

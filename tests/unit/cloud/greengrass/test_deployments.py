@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,10 @@ def test_large_documents(cloud: Cloud, target: str, limit: int) -> None:
     """A document over the limit is sent as a reference, and the device fetches the whole."""
     cloud.publish("c")
 
+    def carried(sent: dict[str, Any]) -> int:
+        document = documents.encode(sent)
+        return len(document if target == LINE else documents.encode(document.decode()))
+
     def deploy(size: int) -> tuple[str, dict[str, Any]]:
         update = {"merge": json.dumps({"text": "x" * size})}
         wanted = {"c": {"componentVersion": "1.0.0", "configurationUpdate": update}}
@@ -273,9 +278,9 @@ def test_large_documents(cloud: Cloud, target: str, limit: int) -> None:
         return made["deploymentId"], cloud.jobs.created[made["iotJobId"]].document
 
     _, small = deploy(10)
-    fits = limit - len(documents.encode(small)) + 10
+    fits = limit - carried(small) + 10
     _, sent = deploy(fits)
-    assert len(documents.encode(sent)) == limit
+    assert carried(sent) == limit
     deployment_id, sent = deploy(fits + 1)
     assert sent["requiredCapabilities"] == ["LARGE_CONFIGURATION"]
     assert sent["components"] == {}
@@ -305,6 +310,8 @@ def test_document_over_ten_megabytes(cloud: Cloud) -> None:
         ({"merge": "["}, "merge"),
         ({"merge": "[]"}, "merge"),
         ({"merge": '{"a": NaN}'}, "merge"),
+        ({"merge": '{"a": 1e400}'}, "merge"),
+        ({"merge": '{"a": "\\ud800"}'}, "merge"),
         ({"merge": "{" * 5000}, "merge"),
         ({"reset": ["a"]}, "reset"),
         ({"reset": ["/a~2"]}, "reset"),
@@ -439,15 +446,73 @@ def test_handed_over_after_a_crash(cloud: Cloud) -> None:
     assert again["deploymentId"] == second["deploymentId"]
 
 
+def test_subdeployments_after_a_crash(cloud: Cloud) -> None:
+    """The next start also takes back the subdeployments of a parent that it hands over."""
+    cloud.deploy(LINE)
+    sub = cloud.deploy(cloud_doubles.group_arn("line2"), parentTargetArn=LINE)
+    cancel = cloud.jobs.cancel
+
+    def die(job_id: str) -> None:
+        raise SystemExit(job_id)
+
+    cloud.jobs.cancel = die  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        cloud.make()._deployments.create({"targetArn": LINE})
+    cloud.jobs.cancel = cancel  # type: ignore[method-assign]
+    later = cloud.make()
+    later.start()
+    later.stop()
+    assert sub["iotJobId"] in cloud.jobs.canceled
+
+
+@pytest.mark.parametrize("target", [LINE, PRESS])
+def test_canceled_again_after_a_crash(cloud: Cloud, target: str) -> None:
+    """A cancellation that was cut off can be asked for again, until devices are spared."""
+    made = cloud.deploy(target)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cloud.jobs, "cancel", die)
+        patch.setattr(cloud.shadows, "update", die)
+        with pytest.raises(SystemExit):
+            cloud.make()._deployments.cancel({"deploymentId": made["deploymentId"]})
+    cloud.client.cancel_deployment(deploymentId=made["deploymentId"])
+    if target == LINE:
+        assert cloud.jobs.canceled == [made["iotJobId"]]
+    else:
+        assert desired(cloud)["desiredStatus"] == "CANCELED"
+
+
+def test_handed_over_after_a_full_disk(cloud: Cloud) -> None:
+    """A request that is repeated after the disk was full brings a deployment to the devices."""
+    first = cloud.deploy(LINE)
+    create = cloud.jobs.create
+
+    def full(job: ports.NewJob) -> None:
+        cloud.jobs.create = create  # type: ignore[method-assign]
+        raise sqlite3.OperationalError("database or disk is full")
+
+    cloud.jobs.create = full  # type: ignore[method-assign]
+    with refused("InternalServerException"):
+        cloud.deploy(LINE, clientToken="once")
+    made = cloud.deploy(LINE, clientToken="once")
+    assert cloud.jobs.created[made["iotJobId"]].document["deploymentId"] == made["deploymentId"]
+    assert set(cloud.jobs.created) - set(cloud.jobs.canceled) == {made["iotJobId"]}
+    assert first["iotJobId"] in cloud.jobs.canceled
+
+
 def test_target_that_goes_away(cloud: Cloud) -> None:
-    """A deployment that jobs refuse has FAILED, and neither it nor a start tries it again."""
+    """A deployment that jobs refuse has FAILED and says so; no start tries it again."""
 
     def refuse(job: ports.NewJob) -> None:
         raise errors.CloudError(f"cannot create {job.id}: the group is gone")
 
     create, cloud.jobs.create = cloud.jobs.create, refuse  # type: ignore[method-assign]
-    with refused("InternalServerException"):
-        cloud.deploy(LINE)
+    for _ in range(2):  # clients repeat a request with its token after an internal error
+        with refused("InternalServerException"):
+            cloud.deploy(LINE, clientToken="once")
     (made,) = cloud.client.list_deployments(targetArn=LINE)["deployments"]
     assert made["deploymentStatus"] == "FAILED"
     cloud.database.execute("UPDATE greengrass_deployments SET delivered = 0, status = 'ACTIVE'")
@@ -458,7 +523,7 @@ def test_target_that_goes_away(cloud: Cloud) -> None:
     shown = cloud.client.get_deployment(deploymentId=made["deploymentId"])
     assert shown["deploymentStatus"] == "FAILED"
     cloud.jobs.create = create  # type: ignore[method-assign]
-    again = cloud.deploy(LINE)
+    again = cloud.deploy(LINE, clientToken="once")
     assert cloud.jobs.created[again["iotJobId"]].document["deploymentId"] == again["deploymentId"]
 
 

@@ -195,3 +195,33 @@ def test_role_aliases_out_of_bounds(cloud: Cloud, seconds: Any) -> None:
     assert cloud.ask("PUT", path, {"credentialDurationSeconds": seconds})[0] == 400
     found = cloud.ask("GET", path)[1]["roleAliasDescription"]
     assert found["credentialDurationSeconds"] == 900
+
+
+ALLOWED = {"Effect": "Allow", "Action": "iot:Connect", "Resource": ["*"]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "no JSON",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        {"Statement": []},
+        {"Statement": ["Allow"]},
+        {"Statement": [{**ALLOWED, "Effect": "Permit"}]},
+        {"Statement": {"Effect": "Allow", "Resource": "*"}},
+        {"Statement": [ALLOWED, {**ALLOWED, "Resource": [1]}]},
+        {"Statement": [{**ALLOWED, "Condition": []}]},
+        {"Statement": [{**ALLOWED, "Condition": {"Bool": "true"}}]},
+    ],
+)
+def test_policies_that_say_nothing(cloud: Cloud, document: Any) -> None:
+    """What is no policy is refused: no connection could be judged by it, nor cut."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    status, answer = cloud.ask("POST", "/policies/press", {"policyDocument": text})
+    assert (status, answer["__type"]) == (400, "MalformedPolicyException")
+    good = json.dumps({"Statement": [ALLOWED, {**ALLOWED, "Condition": {}}]})
+    assert cloud.ask("POST", "/policies/press", {"policyDocument": good})[0] == 200
+    assert cloud.ask("POST", "/policies/press/version", {"policyDocument": text})[0] == 400
+    assert cloud.ask("GET", "/policies/press")[1]["policyDocument"] == good

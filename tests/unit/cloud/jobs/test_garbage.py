@@ -47,6 +47,7 @@ PAYLOADS = strategies.binary(max_size=40) | REQUESTS.map(lambda each: json.dumps
     ],
 )
 @hypothesis.given(payload=PAYLOADS)
+@hypothesis.example(b'{"clientToken": "\\ud800"}')
 @hypothesis.settings(
     max_examples=40,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],

@@ -186,6 +186,15 @@ def test_a_rate_survives_a_restart(line: plant.Plant) -> None:
     assert len(line.statuses()) == 20
 
 
+def test_a_rate_survives_a_clock_that_is_set_back(line: plant.Plant) -> None:
+    """Things that were told at a time that is yet to come do not keep the rest waiting for it."""
+    crowd(line, 20)
+    line.create(rollout={"maximumPerMinute": 10})
+    line.now -= 3600
+    line.tell()
+    assert len(line.statuses()) == 20
+
+
 def test_a_rate_grows_with_what_was_told(line: plant.Plant) -> None:
     """An exponential rate grows each time its number of things was told, up to the maximum."""
     crowd(line, 100)

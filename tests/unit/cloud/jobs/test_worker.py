@@ -43,6 +43,35 @@ def test_it_sleeps_until_something_is_due() -> None:
     assert calls.empty()
 
 
+def test_a_clock_that_is_set_back() -> None:
+    """What is due in a moment is done in a moment, though the clock is set back by an hour."""
+    calls: queue.Queue[int] = queue.Queue()
+    following = iter([0.2, None])
+    behind = 0.0
+
+    def clock() -> float:
+        return time.time() - behind
+
+    def work() -> float | None:
+        calls.put(1)
+        seconds = next(following)
+        return None if seconds is None else clock() + seconds
+
+    class SetBack(worker.Worker):
+        def wake(self, delay: float = 0.0) -> None:
+            nonlocal behind
+            super().wake(delay)
+            behind = 3600.0
+
+    found = SetBack(work, clock=clock, name="test")
+    found.start()
+    try:
+        for _ in range(2):
+            calls.get(timeout=5)
+    finally:
+        found.stop()
+
+
 def test_it_outlives_an_error() -> None:
     """What fails is tried again when it is woken, not given up."""
     calls: queue.Queue[int] = queue.Queue()

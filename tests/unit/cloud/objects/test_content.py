@@ -8,11 +8,12 @@ import hmac
 import http.client
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 
 from tests.unit.cloud.objects import conftest
+from verge.cloud.objects import blobs
 
 DATA = b"0123456789" * 5000
 
@@ -163,3 +164,19 @@ def test_signed_chunks_are_checked(plant: conftest.Plant, forged: bool) -> None:
         assert answer.status == 200, content
         stored = plant.tool().get_object(Bucket="artifacts", Key="signed")
         assert stored["Body"].read() == DATA
+
+
+def test_a_copy_outlives_its_source(plant: conftest.Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that is replaced while it is copied leaves the copy its bytes and their digest."""
+    tool = plant.tool()
+    link = blobs.Blobs.link
+
+    def replaced(store: blobs.Blobs, segments: Iterable[blobs.Segment]) -> list[blobs.Segment]:
+        linked = link(store, segments)
+        tool.put_object(Bucket="artifacts", Key="b", Body=b"later")
+        return linked
+
+    monkeypatch.setattr(blobs.Blobs, "link", replaced)
+    tool.copy_object(Bucket="artifacts", Key="copy", CopySource="artifacts/b")
+    assert tool.get_object(Bucket="artifacts", Key="copy")["Body"].read() == b"b"
+    assert plant.storage.files.sha256("artifacts", "copy") == hashlib.sha256(b"b").digest()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+import resource
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from verge.cloud import database
-from verge.cloud.objects import blobs, checksums, listing, store
+from verge.cloud import database, errors
+from verge.cloud.objects import blobs, checksums, listing, store, uploads
 
 
 class Shelf:
@@ -120,3 +122,78 @@ def test_listing_skips_what_a_prefix_rolls_up(shelf: Shelf) -> None:
     assert [each.key for each in page.objects] == ["z"]
     assert not page.truncated
     assert listing.page(shelf.rows, "b", limit=0).truncated is False
+
+
+def test_listing_goes_on_after_the_folder_itself(shelf: Shelf) -> None:
+    """A key that equals the prefix, as consoles make for folders, ends a page like any other."""
+    for key in ("dir/", "dir/a", "dir/b/c"):
+        shelf.put(key, b"")
+    first = listing.page(shelf.rows, "b", prefix="dir/", delimiter="/", limit=1)
+    assert ([each.key for each in first.objects], first.truncated) == (["dir/"], True)
+    rest = listing.page(shelf.rows, "b", prefix="dir/", delimiter="/", after=first.last)
+    assert ([each.key for each in rest.objects], rest.prefixes) == (["dir/a"], ("dir/b/",))
+
+
+def test_a_disk_that_fills_up_is_an_error(shelf: Shelf) -> None:
+    """Bytes that found no room are not acknowledged as if they were there."""
+    content = io.BytesIO(b"x" * (blobs.BLOCK + blobs.BLOCK // 2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The kernel takes a part of the last block, as it does on a disk that is nearly full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (blobs.BLOCK + blobs.BLOCK // 4, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            shelf.store.blobs.receive(content, checksums.Digests())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert shelf.names() == []
+
+
+def test_an_upload_replaces_an_object_at_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far the end of an upload gets, the object is whole afterwards: the old or the new."""
+    shelf.put("a", b"old")
+    multipart = uploads.Uploads(rows=shelf.rows, objects=shelf.store)
+    upload = multipart.create("b", "a", store.Attributes(), {})
+    digests = checksums.Digests()
+    segment = shelf.store.blobs.receive(io.BytesIO(b"new"), digests)
+    etag = digests.md5.digest().hex()
+    multipart.keep(upload, 1, segment, etag, None)
+    remove = shelf.store.blobs.discard
+
+    def killed(names: Iterable[str]) -> None:
+        remove(names)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shelf.store.blobs, "discard", killed)
+    with pytest.raises(KeyboardInterrupt):
+        multipart.complete(upload, [uploads.Wanted(1, etag)])
+    found = shelf.opened().read("b", "a")
+    assert found is not None
+    with found[1] as reader:
+        assert reader.read() in {b"old", b"new"}
+
+
+def test_an_object_that_is_gone_has_no_digest(shelf: Shelf) -> None:
+    """Who asks for the digest of an object that was replaced meanwhile does not get that of ""."""
+    former = shelf.put("a", b"former")
+    shelf.put("a", b"later")
+    with pytest.raises(errors.NotFoundError, match="s3://b/a"):
+        shelf.store.digest(former)
+
+
+def test_a_digest_is_that_of_the_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that replaces another while that one is digested gets a digest of its own."""
+    former = shelf.put("a", b"former")
+    file_digest = hashlib.file_digest
+
+    def replaced(source: Any, name: str) -> Any:
+        monkeypatch.undo()
+        shelf.put("a", b"later")
+        return file_digest(source, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", replaced)
+    assert shelf.store.digest(former) == hashlib.sha256(b"former").digest()
+    later = shelf.store.find("b", "a")
+    assert later is not None
+    assert shelf.store.digest(later) == hashlib.sha256(b"later").digest()

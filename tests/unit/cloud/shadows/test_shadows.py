@@ -209,6 +209,10 @@ def test_shadows_survive_a_kill(site: Site) -> None:
         pytest.param(b"[]", 400, id="list"),
         pytest.param(b'{"state":' + b"[" * 50_000, 400, id="deep garbage"),
         pytest.param({}, 400, id="no state"),
+        pytest.param(b'{"state": {"desired": {"a": NaN}}}', 400, id="no number"),
+        pytest.param(b'{"state": {"desired": {"a": 1e999}}}', 400, id="infinity"),
+        pytest.param(b'{"state": {"desired": {"a": "\\ud800"}}}', 400, id="half a pair"),
+        pytest.param(b'{"state": {}, "clientToken": "\\ud800"}', 400, id="half a token"),
         pytest.param({"state": []}, 400, id="state"),
         pytest.param({"state": {"wanted": {}}}, 400, id="section"),
         pytest.param({"state": {"desired": 5}}, 400, id="kind"),
@@ -226,6 +230,13 @@ def test_bad_updates_are_rejected(site: Site, payload: Any, code: int) -> None:
     """What cannot be taken is rejected and leaves no shadow behind."""
     assert site.ask("update", payload)["rejected"]["code"] == code
     assert site.ask("get")["rejected"]["code"] == 404
+
+
+@pytest.mark.parametrize("depth", range(950, 1000))
+def test_nesting_near_the_limit_of_readers(site: Site, depth: int) -> None:
+    """However deep an update is, it is answered."""
+    update = b'{"state": {"desired": {"a": ' + b"[" * depth + b"]" * depth + b"}}}"
+    assert site.ask("update", update)["rejected"]["code"] == 400
 
 
 def test_the_size_is_that_of_the_whole_state(site: Site) -> None:
