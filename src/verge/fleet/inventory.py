@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DESIRED = "deployment_components"
 EMBEDDED = "embedded"
 """The nucleus of devices of which nothing else is said."""
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)

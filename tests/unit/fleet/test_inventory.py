@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fleet import samples
-from verge.fleet import ansible_inventory, bundle, errors, inventory, project
+from verge.fleet import ansible_inventory, bundle, devices, errors, inventory, project
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HOSTS = """
@@ -281,3 +281,45 @@ def test_inventory_of_this_repository(tmp_path: Path) -> None:
     assert found.groups["inspection_line"] == ("press-01", "press-02")
     assert {device.platform[:6] for device in found.devices.values()} == {"cp311-"}
     assert "verge.OnnxObjectDetection" in found.devices["press-01"].deployment
+
+
+def test_device_of_an_account_is_reached_as_ansible_reaches_it(where: project.Project) -> None:
+    """User, arguments and directories may be templates; a simulated namesake is left alone."""
+    shipped = REPOSITORY / "inventory/aws"
+    for path in ("group_vars/all/roles.yml", "group_vars/all/site.yml"):
+        write(where, path, (shipped / path).read_text("utf-8"))
+    write(
+        where,
+        "group_vars/line/connection.yml",
+        'ansible_user: "{{ site_login_user }}"\n'
+        'site_picture_directory: "/data/{{ inventory_hostname }}"\n',
+    )
+    write(
+        where,
+        "hosts.yml",
+        """
+line:
+  vars:
+    bastion: jump.example.com
+    site_cloud: none
+    site_region: eu-west-1
+    site_aws_profile: ""
+    device_architecture: x86_64
+  hosts:
+    press-01:
+      ansible_host: 10.1.2.3
+      ansible_port: 2222
+      ansible_ssh_private_key_file: ~/.ssh/line key
+      ansible_ssh_common_args: -J {{ bastion }} -o 'SetEnv A=1 B=2'
+    press-02.example.com:
+""",
+    )
+    samples.write_files(where.root, {".verge/ssh/config": "Host press-01\n  HostName 10.9.9.9\n"})
+    found = load(where).devices
+    options = ["-J", "jump.example.com", "-o", "SetEnv A=1 B=2"]
+    options += ["-p", "2222", "-i", "~/.ssh/line key"]
+    assert devices.ssh_command(where, found["press-01"])[5:] == [*options, "admin@10.1.2.3"]
+    assert devices.ssh_command(where, found["press-02.example.com"])[5:] == [
+        "admin@press-02.example.com"
+    ]
+    assert found["press-01"].variables["site_picture_directory"] == "/data/press-01"
