@@ -25,6 +25,7 @@ DESIRED = "deployment_components"
 EMBEDDED = "embedded"
 """The nucleus of devices of which nothing else is said."""
 _FORMAT = 3
+_VARIABLE_SUFFIXES = ("", ".yml", ".yaml", ".json")
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,32 @@ class Device:
 
 def _statements(base: Path) -> Iterator[tuple[Path, Any]]:
     """Return the files of a group or a host that state `deployment_components`, and what."""
-    from verge.recipe import documents, errors
+    import yaml
 
-    for path in (*sorted(base.glob("*.y*ml")), *base.parent.glob(f"{base.name}.y*ml")):
+    class Loader(yaml.CSafeLoader):
+        """Takes what Ansible takes: a text in its vault is none of ours."""
+
+    Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+    for path in _variable_files(base):
         try:
-            wanted = (documents.load_yaml(path.read_bytes()) or {}).get(DESIRED)
-        except (OSError, errors.RecipeError, AttributeError):
+            document = yaml.load(path.read_bytes(), Loader=Loader)  # noqa: S506 - it is a safe one
+            wanted = (document or {}).get(DESIRED)
+        except (OSError, ValueError, yaml.YAMLError, AttributeError):
             continue
         if wanted is not None:
             yield path, wanted
+
+
+def _variable_files(base: Path) -> list[Path]:
+    """Return the files in which Ansible looks for the variables of a group or a host."""
+    within = sorted(
+        path
+        for path in base.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(base).parts)
+        and path.suffix in _VARIABLE_SUFFIXES
+    )
+    whole = [base.with_name(base.name + suffix) for suffix in _VARIABLE_SUFFIXES]
+    return [path for path in (*within, *whole) if path.is_file()]
 
 
 @dataclass(frozen=True)

@@ -323,3 +323,28 @@ line:
         "admin@press-02.example.com"
     ]
     assert found["press-01"].variables["site_picture_directory"] == "/data/press-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("line.yml", "deployment_components: {a: }"),
+        ("line.json", '{"deployment_components": {"a": null}}'),
+        ("line", "deployment_components: {a: }"),
+        ("line/more/run.yaml", "deployment_components: {a: }"),
+        ("line/run.yml", "deployment_components: {a: }\ntoken: !vault |\n  $ANSIBLE_VAULT;1.1\n"),
+        ("line/run.yml", "common: &c {a: }\ndeployment_components: {<<: *c, b: }"),
+    ],
+    ids=["file", "JSON", "no suffix", "folder in a folder", "a text in the vault", "merge key"],
+)
+def test_a_group_states_its_deployment_wherever_ansible_reads_it(
+    where: project.Project, name: str, text: str
+) -> None:
+    """A group is the target of its deployment in each form that Ansible takes variables in."""
+    write(where, f"group_vars/{name}", text)
+    write(where, "group_vars/gate/.old.yml", "deployment_components: {a: }")
+    fleet = inventory.Inventory(where.root / "inventory/local", {}, {})
+    assert inventory.states_deployment(fleet, "line")
+    assert not inventory.states_deployment(fleet, "gate")
+    device = inventory.Device("a", ("line",), {}, {}, fleet.path)
+    assert device.origin("a") == f"inventory/local/group_vars/{name}"
