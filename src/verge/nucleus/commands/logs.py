@@ -6,10 +6,12 @@ import argparse
 import collections
 import itertools
 import json
+import os
+import select
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from verge.nucleus import logs, paths, settings
 from verge.nucleus.commands import connection
@@ -53,18 +55,29 @@ def last_lines(file: Path, count: int) -> list[str]:
 
 
 def _follow(file: Path) -> Iterator[str]:
-    opened = file.open(encoding="utf-8", errors="replace")
+    """Yield new lines until nobody is left who reads them."""
+    reader = select.poll()
+    reader.register(sys.stdout, 0)  # that it has gone is told in any case
+    opened: TextIO = file.open(encoding="utf-8", errors="replace")
     opened.seek(0, 2)
     try:
-        while True:
+        while not reader.poll(INTERVAL * 1000):
             yield from opened
-            if (
-                file.is_file()
-                and file.stat().st_ino != Path(f"/proc/self/fd/{opened.fileno()}").stat().st_ino
-            ):
+            if following := _successor(file, opened):
+                yield from opened  # what came before the file was set aside
                 opened.close()
-                opened = file.open(encoding="utf-8", errors="replace")
-                continue
-            time.sleep(INTERVAL)
+                opened = following
     finally:
         opened.close()
+
+
+def _successor(file: Path, opened: TextIO) -> TextIO | None:
+    """Return the file that has taken the place of an opened one, if there is another there."""
+    try:
+        found = file.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    if not os.path.sameopenfile(found.fileno(), opened.fileno()):
+        return found
+    found.close()
+    return None
