@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ DESIRED = "deployment_components"
 EMBEDDED = "embedded"
 """The nucleus of devices of which nothing else is said."""
 _FORMAT = 3
+_QUOTED = re.compile(rb"""["'](\w+)["']""")
 _VARIABLE_SUFFIXES = ("", ".yml", ".yaml", ".json")
 
 
@@ -220,7 +222,13 @@ def _read_files(project: Project, folder: Path) -> dict[str, bytes]:
 def _digest(project: Project, path: Path, contents: dict[str, bytes]) -> str:
     found = hashlib.sha256(f"{_FORMAT} {path}\n".encode())
     config = project.root / "ansible.cfg"
-    settings = {name: text for name, text in os.environ.items() if name.startswith("ANSIBLE_")}
+    # Templates name in quotes what they look up in the environment.
+    named = {name for content in contents.values() for name in _QUOTED.findall(content)}
+    settings = {
+        name: text
+        for name, text in os.environ.items()
+        if name.startswith("ANSIBLE_") or os.fsencode(name) in named
+    }
     found.update(json.dumps(settings, sort_keys=True).encode())
     found.update(config.read_bytes() if config.is_file() else b"")
     for name, content in contents.items():

@@ -103,6 +103,18 @@ def test_templates_are_worked_out(fleet: project.Project) -> None:
     assert device.deployment["com.example.Hello"].merge == {"topic": "t/x"}
 
 
+def test_variables_of_the_environment_are_read_anew(
+    fleet: project.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a template takes from the environment is not remembered beyond it."""
+    text = DEPLOYMENT.replace("{topic: a}", """{topic: "{{ lookup('env', 'LINE_TOPIC') }}"}""")
+    write(fleet, "group_vars/line/deployment.yml", text)
+    for topic in ("a", "b"):
+        monkeypatch.setenv("LINE_TOPIC", topic)
+        device = load(fleet).devices["press-01"]
+        assert device.deployment["com.example.Hello"].merge == {"topic": topic}
+
+
 @pytest.mark.parametrize("template", ["{{ nowhere }}", "{{ 1 + }}"], ids=["undefined", "broken"])
 def test_bad_template_is_refused(fleet: project.Project, template: str) -> None:
     """A template that Ansible cannot work out is refused with a device and Ansible's reason."""
