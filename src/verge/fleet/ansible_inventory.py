@@ -18,6 +18,16 @@ TEMPLATED = (
     "device_python",
     "deployment_components",
     "greengrass_nucleus",
+    "site_picture_directory",
+    "site_result_directory",
+    "edge_device_driver",
+    "ansible_host",
+    "ansible_port",
+    "ansible_user",
+    "ansible_ssh_private_key_file",
+    "ansible_ssh_args",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
 )
 """The variables that the tooling itself acts on; templates in these are worked out."""
 
@@ -98,7 +108,8 @@ def _work_out(project: Project, path: Path, devices: dict[str, dict[str, Any]]) 
         if status != "SUCCESS":
             raise FleetError(f"cannot read the variables of {name}: {_first(answer.get('msg'))}")
         worked_out = json.loads(answer["msg"])
-        devices[name].update({key: item for key, item in worked_out.items() if item is not None})
+        # Ansible gives every device some of them, such as a host; those are not the inventory's.
+        devices[name].update({key: worked_out[key] for key in TEMPLATED if key in devices[name]})
 
 
 def _results(text: str) -> list[tuple[str, str, dict[str, Any]]]:

@@ -33,8 +33,16 @@ class CloudError(errors.FleetError):
     Without an operation the cloud was not reached at all.
     """
 
-    def __init__(self, operation: str, code: str, reason: str, hint: str | None = None) -> None:
-        deed = f"do {operation}" if operation else "reach the cloud"
+    def __init__(
+        self,
+        operation: str,
+        code: str,
+        reason: str,
+        hint: str | None = None,
+        *,
+        deed: str = "reach the cloud",
+    ) -> None:
+        deed = f"do {operation}" if operation else deed
         super().__init__(f"cannot {deed}: {reason} ({code})", hint)
         self.operation = operation
         self.code = code
@@ -71,6 +79,14 @@ def explained(hint: str | None = None) -> Iterator[None]:
             type(error).__name__,
             _clause(str(error)),
             "sign in first (`aws configure`, `aws sso login`, AWS_PROFILE), or use --env local",
+        ) from error
+    except botocore.exceptions.ParamValidationError as error:
+        raise CloudError(
+            "",
+            type(error).__name__,
+            _clause(str(error)),
+            "correct that value where you gave it: an option, a gdk-config.json or the inventory",
+            deed="ask the cloud",
         ) from error
     except botocore.exceptions.BotoCoreError as error:
         raise CloudError(

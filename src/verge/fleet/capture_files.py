@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,23 @@ class Download:
     def describe(self) -> dict[str, int]:
         """Return it as a plain document."""
         return {"fetched": self.fetched, "present": self.present, "size": self.size}
+
+
+@contextlib.contextmanager
+def alone(folder: Path, report: files.Report) -> Iterator[None]:
+    """Let one command at a time download into a folder; a second says so and waits."""
+    with files.explained("write", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(f"Waiting for another download into {folder}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def fetch(

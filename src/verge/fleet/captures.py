@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime as dt
 import heapq
 import itertools
@@ -66,7 +67,8 @@ def gather(
     """
     found = Found(places, download=capture_files.Download() if folder else None)
     newest: list[capture_listing.Capture] = []
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+    turn = capture_files.alone(folder, reporter.detail) if folder else contextlib.nullcontext()
+    with turn, concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         stream = itertools.chain.from_iterable(
             capture_listing.list_captures(account, place, wanted.device, wanted.since)
             for place in places

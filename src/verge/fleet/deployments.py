@@ -28,7 +28,7 @@ def is_current(target: targets.Target, former: Mapping[str, Any]) -> bool:
         return False
     return all(
         item["componentVersion"] == wanted.version
-        and _merge(item) == wanted.merge
+        and _text(_merge(item)) == _text(wanted.merge)
         and set(wanted.reset) <= set(_reset(item))
         for name, wanted in target.components.items()
         if (item := components[name])
@@ -55,8 +55,13 @@ def _component(wanted: targets.Component, former: Mapping[str, Any]) -> Document
     reset = [*wanted.reset, *sorted(withdrawn - set(wanted.reset))]
     update: Document = {"reset": reset} if reset else {}
     if wanted.merge:
-        update["merge"] = json.dumps(wanted.merge, sort_keys=True, ensure_ascii=False)
+        update["merge"] = _text(wanted.merge)
     return document | ({"configurationUpdate": update} if update else {})
+
+
+def _text(merge: Any) -> str:
+    """Return a merge as it is sent; values that Python holds for equal may differ in it."""
+    return json.dumps(merge, sort_keys=True, ensure_ascii=False)
 
 
 def _merge(item: Mapping[str, Any]) -> Any:

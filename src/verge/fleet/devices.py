@@ -19,6 +19,11 @@ CONNECT_SECONDS = 10
 RESULT_PATIENCE = 30.0
 """Seconds that a result may take; the first one after a start waits for the model to load."""
 
+_DRIVER = "edge_device_driver"
+_PODMAN = "podman"
+"""The driver of simulated devices, which have a file of SSH that says how to reach them."""
+_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+
 _NO_RESULT = 75
 _SSH_FAILED = 255
 
@@ -54,18 +59,25 @@ def ssh_command(where: project.Project, device: inventory.Device) -> list[str]:
     Raises DeviceError for a simulated device that does not exist yet.
     """
     command = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    if "ansible_host" in device.variables or device.variables.get(_DRIVER, _PODMAN) != _PODMAN:
+        return [*command, *_connection(device)]
     config = where.ssh_dir / "config"
     if config.is_file() and f"Host {device.name}\n" in config.read_text(encoding="utf-8"):
         return [*command, "-F", str(config), device.name]
-    if "ansible_host" not in device.variables:
-        raise DeviceError(
-            device.name, "does not exist yet", "./inv up creates the devices of the inventory"
-        )
-    key = device.variables.get("ansible_ssh_private_key_file")
-    command += ["-i", str(key)] if key else []
-    user = device.variables.get("ansible_user")
-    address = str(device.variables["ansible_host"])
-    return [*command, f"{user}@{address}" if user else address]
+    raise DeviceError(
+        device.name, "does not exist yet", "./inv up creates the devices of the inventory"
+    )
+
+
+def _connection(device: inventory.Device) -> list[str]:
+    """Return the options and the address by which Ansible reaches the device, too."""
+    given = {key: str(item) for key, item in device.variables.items() if item not in (None, "")}
+    options = [word for key in _ARGUMENTS for word in shlex.split(given.get(key, ""))]
+    for option, key in (("-p", "ansible_port"), ("-i", "ansible_ssh_private_key_file")):
+        options += [option, given[key]] if key in given else []
+    address = given.get("ansible_host", device.name)
+    user = given.get("ansible_user")
+    return [*options, f"{user}@{address}" if user else address]
 
 
 def run_remote(

@@ -130,7 +130,9 @@ class _Reader:
 
     def upload_options(self, options: object, at: str) -> dict[str, Any]:
         given = self.is_object(options, f"{at}/options").get("file_upload_args") or {}
-        return self.is_object(given, f"{at}/options/file_upload_args")
+        arguments = self.is_object(given, f"{at}/options/file_upload_args")
+        self.is_object(arguments.get("Metadata", {}), f"{at}/options/file_upload_args/Metadata")
+        return arguments
 
     def error(self, path: str, reason: str) -> FleetError:
         return FleetError(f"{self.place}: {path}: {reason}")

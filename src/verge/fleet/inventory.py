@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 DESIRED = "deployment_components"
 EMBEDDED = "embedded"
 """The nucleus of devices of which nothing else is said."""
-_FORMAT = 2
+_FORMAT = 3
+_QUOTED = re.compile(rb"""["'](\w+)["']""")
+_VARIABLE_SUFFIXES = ("", ".yml", ".yaml", ".json")
 
 
 @dataclass(frozen=True)
@@ -123,15 +126,32 @@ class Device:
 
 def _statements(base: Path) -> Iterator[tuple[Path, Any]]:
     """Return the files of a group or a host that state `deployment_components`, and what."""
-    from verge.recipe import documents, errors
+    import yaml
 
-    for path in (*sorted(base.glob("*.y*ml")), *base.parent.glob(f"{base.name}.y*ml")):
+    class Loader(yaml.CSafeLoader):
+        """Takes what Ansible takes: a text in its vault is none of ours."""
+
+    Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+    for path in _variable_files(base):
         try:
-            wanted = (documents.load_yaml(path.read_bytes()) or {}).get(DESIRED)
-        except (OSError, errors.RecipeError, AttributeError):
+            document = yaml.load(path.read_bytes(), Loader=Loader)  # noqa: S506 - it is a safe one
+            wanted = (document or {}).get(DESIRED)
+        except (OSError, ValueError, yaml.YAMLError, AttributeError):
             continue
         if wanted is not None:
             yield path, wanted
+
+
+def _variable_files(base: Path) -> list[Path]:
+    """Return the files in which Ansible looks for the variables of a group or a host."""
+    within = sorted(
+        path
+        for path in base.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(base).parts)
+        and path.suffix in _VARIABLE_SUFFIXES
+    )
+    whole = [base.with_name(base.name + suffix) for suffix in _VARIABLE_SUFFIXES]
+    return [path for path in (*within, *whole) if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -202,7 +222,13 @@ def _read_files(project: Project, folder: Path) -> dict[str, bytes]:
 def _digest(project: Project, path: Path, contents: dict[str, bytes]) -> str:
     found = hashlib.sha256(f"{_FORMAT} {path}\n".encode())
     config = project.root / "ansible.cfg"
-    settings = {name: text for name, text in os.environ.items() if name.startswith("ANSIBLE_")}
+    # Templates name in quotes what they look up in the environment.
+    named = {name for content in contents.values() for name in _QUOTED.findall(content)}
+    settings = {
+        name: text
+        for name, text in os.environ.items()
+        if name.startswith("ANSIBLE_") or os.fsencode(name) in named
+    }
     found.update(json.dumps(settings, sort_keys=True).encode())
     found.update(config.read_bytes() if config.is_file() else b"")
     for name, content in contents.items():

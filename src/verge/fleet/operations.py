@@ -58,7 +58,17 @@ class DeviceStatus:
 
 
 def select_devices(fleet: inventory.Inventory, target: Target) -> list[inventory.Device]:
-    """Return the devices meant. Raises FleetError if none is named or a name is unknown."""
+    """Return the devices meant.
+
+    Raises FleetError if none is named, if two ways name them, or if a name is unknown.
+    """
+    options = {"--group": target.group, "--device": target.device, "--all": target.everything}
+    given = [option for option, value in options.items() if value]
+    if len(given) > 1:
+        raise errors.FleetError(
+            f"cannot choose devices: {' and '.join(given)} are given together",
+            hint="give one of them",
+        )
     if target.everything:
         return list(fleet.devices.values())
     if target.device:
@@ -78,10 +88,13 @@ def select_devices(fleet: inventory.Inventory, target: Target) -> list[inventory
 
 def find_device(fleet: inventory.Inventory, name: str) -> inventory.Device:
     """Return a device by name. Raises FleetError if the inventory has none of that name."""
+    known = f"devices: {', '.join(sorted(fleet.devices)) or 'none'}"
+    if not name:
+        raise errors.FleetError("cannot choose a device: no --device given", hint=known)
     if name not in fleet.devices:
         raise errors.FleetError(
             f"cannot find device {name} in the inventory",
-            hint=f"devices: {', '.join(sorted(fleet.devices))}; add others to its hosts.yml",
+            hint=f"{known}; add others to its hosts.yml",
         )
     return fleet.devices[name]
 

@@ -97,7 +97,7 @@ def run_playbook(
     log.parent.mkdir(parents=True, exist_ok=True)
     result = PlaybookResult(name)
     with (
-        files.held(where.state_dir / "playbook", f"playbook {name}", reporter.detail),
+        files.held(where.state_dir / "playbook", f"playbook {name}", reporter.detail) as lock,
         log.open("w", encoding="utf-8") as record,
         subprocess.Popen(
             command,
@@ -108,6 +108,8 @@ def run_playbook(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # Ansible outlives a command that is killed; the next run waits for its end.
+            pass_fds=[lock],
         ) as process,
     ):
         for line in process.stdout or ():

@@ -246,9 +246,10 @@ def take_down(
         reporter=reporter,
     )
     removed = [f"{host}: {task}" for host, task in result.changes]
+    stale = [where.results_dir, *(folder / project.BUILD_NAME for folder in where.folders())]
     if environment.local:
         removed += cloud_process.reset_cloud(where, reporter)
-    builds = [folder / project.BUILD_NAME for folder in where.folders()]
-    for stale in (where.results_dir, where.ssh_dir, *builds):
-        shutil.rmtree(stale, ignore_errors=True)
+        stale.append(where.ssh_dir)
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
     return removed

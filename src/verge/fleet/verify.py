@@ -29,7 +29,7 @@ def verify_devices(
     def verify(device: inventory.Device) -> None:
         deadline = time.monotonic() + seconds
         nucleus = nuclei.of(where, device)
-        while lacking := find_lacking(nucleus.list_components(), wanted.get(device.name, {})):
+        while lacking := _ask(nucleus, wanted.get(device.name, {})):
             if time.monotonic() > deadline:
                 raise devices.DeviceError(
                     device.name,
@@ -41,6 +41,13 @@ def verify_devices(
     for _, answer in devices.for_each(fleet, verify):
         if isinstance(answer, errors.FleetError):
             raise answer
+
+
+def _ask(nucleus: nuclei.Nucleus, wanted: Mapping[str, str]) -> list[str]:
+    try:
+        return find_lacking(nucleus.list_components(), wanted)
+    except devices.DeviceError as error:  # it may be starting again
+        return [error.reason]
 
 
 def find_lacking(listed: Sequence[Mapping[str, str]], wanted: Mapping[str, str]) -> list[str]:

@@ -211,13 +211,14 @@ def test_the_role_prepares_an_account(cloud: running_cloud.RunningCloud, tmp_pat
     book = tmp_path / "account.yml"
     book.write_text(PLAYBOOK)
 
-    def run() -> str:
+    def run(*arguments: str) -> str:
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("ansible-playbook")),
                 "-i",
                 "localhost,",
                 str(book),
+                *arguments,
             ],
             env={**environment(cloud), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")},
             capture_output=True,
@@ -229,10 +230,14 @@ def test_the_role_prepares_an_account(cloud: running_cloud.RunningCloud, tmp_pat
 
     assert "changed=1" in run()
     assert "changed=0" in run()
-    role = cloud.client("iam").get_role_policy(
-        RoleName="verge-token-exchange", PolicyName="verge-components"
-    )["PolicyDocument"]
-    assert [(item["Action"], item["Resource"]) for item in role["Statement"]] == [
+
+    def allowed() -> list[tuple[list[str], list[str]]]:
+        role = cloud.client("iam").get_role_policy(
+            RoleName="verge-token-exchange", PolicyName="verge-components"
+        )["PolicyDocument"]
+        return [(item["Action"], item["Resource"]) for item in role["Statement"]]
+
+    assert allowed() == [
         (["s3:GetObject"], ["arn:aws:s3:::verge-components-eu-west-1-123456789012/*"]),
         (["s3:PutObject"], ["arn:aws:s3:::captured/captures/${credentials-iot:ThingName}/*"]),
     ]
@@ -247,6 +252,10 @@ def test_the_role_prepares_an_account(cloud: running_cloud.RunningCloud, tmp_pat
             assert f"{own}*" not in resource
     alias = cloud.client("iot").describe_role_alias(roleAlias="verge-token-exchange")
     assert alias["roleAliasDescription"]["roleArn"].endswith(":role/verge-token-exchange")
+    # The uploader takes a prefix with any slashes around it, and none at all.
+    for prefix, place in (("/line/a/", "captured/line/a"), ("", "captured")):
+        run("-e", json.dumps({"aws_prerequisites_capture_prefix": prefix}))
+        assert allowed()[1][1] == [f"arn:aws:s3:::{place}/${{credentials-iot:ThingName}}/*"]
 
 
 def test_tagged_instances_are_devices(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime as dt
 import functools
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -177,6 +177,47 @@ def test_more_than_a_page(account: aws.Account, bucket: Bucket, tmp_path: Path) 
     assert (again.download.fetched, again.download.present) == (0, 520)
 
 
+@contextlib.contextmanager
+def stopped_download(
+    account: aws.Account, bucket: Bucket, folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Download in a process that stops for good amid the sixth file; it is killed at the end."""
+    arguments = (str(account.access.endpoint), bucket.place.bucket, str(folder), "6")
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env={**os.environ, "PYTHONPATH": str(running_cloud.REPOSITORY / "src")},
+        stdout=subprocess.PIPE,
+    )
+    with child:
+        assert child.stdout
+        try:
+            assert child.stdout.readline() == b"stopped\n"
+            yield child
+        finally:
+            child.kill()
+
+
+def test_downloads_into_one_folder_take_turns(
+    account: aws.Account, bucket: Bucket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A second download waits for the first, says so, and fetches what that left out."""
+    for number in range(6):
+        bucket.capture("press-01", f"2026-11-21T10:00:0{number}.000Z", str(number), ("tag", 0.1))
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        stopped_download(account, bucket, tmp_path) as first,
+    ):
+        second = pool.submit(gather, account, bucket, tmp_path)
+        said = ""
+        while f"Waiting for another download into {tmp_path}" not in said:
+            assert not second.done()
+            said += capfd.readouterr().err
+        first.kill()
+        found = second.result()
+    assert found.download is not None
+    assert (found.download.fetched, found.download.present) == (4, 2)
+
+
 def test_a_download_that_was_killed_goes_on(
     account: aws.Account, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -185,19 +226,8 @@ def test_a_download_that_was_killed_goes_on(
         bucket.capture("press-01", f"2026-11-21T10:00:0{n}.000Z", str(n), ("tag", 0.1))
         for n in range(6)
     ]
-    child = subprocess.Popen(
-        [
-            *(sys.executable, "-c", PROGRAM, str(account.access.endpoint), bucket.place.bucket),
-            *(str(tmp_path), "6"),
-        ],
-        env={**os.environ, "PYTHONPATH": str(running_cloud.REPOSITORY / "src")},
-        stdout=subprocess.PIPE,
-    )
-    assert child.stdout
-    with child.stdout:
-        assert child.stdout.readline() == b"stopped\n"
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    with stopped_download(account, bucket, tmp_path):
+        pass
     whole = [path for path in tmp_path.rglob("*.j*") if not path.name.startswith(".")]
     assert len(whole) == 5
     found = gather(account, bucket, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import sys
 import time
@@ -285,6 +286,28 @@ async def test_end_of_a_log_is_followed_without_a_gap(tmp_path: Path) -> None:
         process.kill()
         await process.wait()
         file.close()
+
+
+async def test_following_ends_when_nobody_reads_any_more(tmp_path: Path) -> None:
+    """`logs NAME --follow` ends with its reader, such as an SSH session, though no line comes."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / f"{PRESS}.log").write_text("stroke 0\n", encoding="utf-8")
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verge.nucleus", "logs", PRESS),
+        *("--root", str(tmp_path), "--follow"),
+        stdout=writing,
+    )
+    os.close(writing)
+    try:
+        assert os.read(reading, 100) == b"stroke 0\n"
+        os.close(reading)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 @pytest.mark.parametrize(

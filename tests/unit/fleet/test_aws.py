@@ -72,3 +72,13 @@ def test_a_profile_that_does_not_exist_is_said_so() -> None:
     with pytest.raises(aws.CloudError, match="no-such-profile-here") as caught:
         account.client("s3")
     assert "sign in" in str(caught.value.hint)
+
+
+def test_a_value_that_no_cloud_takes_is_said_so() -> None:
+    """What boto3 refuses by itself is no question of the network."""
+    access = aws.Access("eu-west-1", "http://127.0.0.1:1", "AKIAEXAMPLE", "s" * 40)
+    with pytest.raises(aws.CloudError) as caught, aws.explained():
+        aws.Account(access).client("s3").head_bucket(Bucket="My Bucket")
+    assert str(caught.value).startswith("cannot ask the cloud: parameter validation failed: ")
+    assert 'Invalid bucket name "My Bucket"' in str(caught.value)
+    assert "network" not in str(caught.value.hint)

@@ -392,6 +392,17 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
             "should be a list of patterns"
         ),
     ),
+    "metadata of uploads that is no object": (
+        _rewrite(
+            "gdk-config.json",
+            '{"component": {"a": {"author": "b", "version": "1.0.0", "build": {"build_system": '
+            '"zip"}, "publish": {"options": {"file_upload_args": {"Metadata": "x"}}}}}}',
+        ),
+        (
+            f"{PLACE}/gdk-config.json: component/a/publish/options/file_upload_args/Metadata: "
+            "should be an object"
+        ),
+    ),
     "no recipe": (
         lambda folder: (folder / "recipe.yaml").unlink(),
         f"cannot build {NAME}: {PLACE} has neither recipe.json nor recipe.yaml",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fleet import samples
-from verge.fleet import ansible_inventory, bundle, errors, inventory, project
+from verge.fleet import ansible_inventory, bundle, devices, errors, inventory, project
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HOSTS = """
@@ -101,6 +101,18 @@ def test_templates_are_worked_out(fleet: project.Project) -> None:
     device = load(fleet).devices["press-01"]
     assert device.platform == "cp311-x86_64"
     assert device.deployment["com.example.Hello"].merge == {"topic": "t/x"}
+
+
+def test_variables_of_the_environment_are_read_anew(
+    fleet: project.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a template takes from the environment is not remembered beyond it."""
+    text = DEPLOYMENT.replace("{topic: a}", """{topic: "{{ lookup('env', 'LINE_TOPIC') }}"}""")
+    write(fleet, "group_vars/line/deployment.yml", text)
+    for topic in ("a", "b"):
+        monkeypatch.setenv("LINE_TOPIC", topic)
+        device = load(fleet).devices["press-01"]
+        assert device.deployment["com.example.Hello"].merge == {"topic": topic}
 
 
 @pytest.mark.parametrize("template", ["{{ nowhere }}", "{{ 1 + }}"], ids=["undefined", "broken"])
@@ -281,3 +293,70 @@ def test_inventory_of_this_repository(tmp_path: Path) -> None:
     assert found.groups["inspection_line"] == ("press-01", "press-02")
     assert {device.platform[:6] for device in found.devices.values()} == {"cp311-"}
     assert "verge.OnnxObjectDetection" in found.devices["press-01"].deployment
+
+
+def test_device_of_an_account_is_reached_as_ansible_reaches_it(where: project.Project) -> None:
+    """User, arguments and directories may be templates; a simulated namesake is left alone."""
+    shipped = REPOSITORY / "inventory/aws"
+    for path in ("group_vars/all/roles.yml", "group_vars/all/site.yml"):
+        write(where, path, (shipped / path).read_text("utf-8"))
+    write(
+        where,
+        "group_vars/line/connection.yml",
+        'ansible_user: "{{ site_login_user }}"\n'
+        'site_picture_directory: "/data/{{ inventory_hostname }}"\n',
+    )
+    write(
+        where,
+        "hosts.yml",
+        """
+line:
+  vars:
+    bastion: jump.example.com
+    site_cloud: none
+    site_region: eu-west-1
+    site_aws_profile: ""
+    device_architecture: x86_64
+  hosts:
+    press-01:
+      ansible_host: 10.1.2.3
+      ansible_port: 2222
+      ansible_ssh_private_key_file: ~/.ssh/line key
+      ansible_ssh_common_args: -J {{ bastion }} -o 'SetEnv A=1 B=2'
+    press-02.example.com:
+""",
+    )
+    samples.write_files(where.root, {".verge/ssh/config": "Host press-01\n  HostName 10.9.9.9\n"})
+    found = load(where).devices
+    options = ["-J", "jump.example.com", "-o", "SetEnv A=1 B=2"]
+    options += ["-p", "2222", "-i", "~/.ssh/line key"]
+    assert devices.ssh_command(where, found["press-01"])[5:] == [*options, "admin@10.1.2.3"]
+    assert devices.ssh_command(where, found["press-02.example.com"])[5:] == [
+        "admin@press-02.example.com"
+    ]
+    assert found["press-01"].variables["site_picture_directory"] == "/data/press-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("line.yml", "deployment_components: {a: }"),
+        ("line.json", '{"deployment_components": {"a": null}}'),
+        ("line", "deployment_components: {a: }"),
+        ("line/more/run.yaml", "deployment_components: {a: }"),
+        ("line/run.yml", "deployment_components: {a: }\ntoken: !vault |\n  $ANSIBLE_VAULT;1.1\n"),
+        ("line/run.yml", "common: &c {a: }\ndeployment_components: {<<: *c, b: }"),
+    ],
+    ids=["file", "JSON", "no suffix", "folder in a folder", "a text in the vault", "merge key"],
+)
+def test_a_group_states_its_deployment_wherever_ansible_reads_it(
+    where: project.Project, name: str, text: str
+) -> None:
+    """A group is the target of its deployment in each form that Ansible takes variables in."""
+    write(where, f"group_vars/{name}", text)
+    write(where, "group_vars/gate/.old.yml", "deployment_components: {a: }")
+    fleet = inventory.Inventory(where.root / "inventory/local", {}, {})
+    assert inventory.states_deployment(fleet, "line")
+    assert not inventory.states_deployment(fleet, "gate")
+    device = inventory.Device("a", ("line",), {}, {}, fleet.path)
+    assert device.origin("a") == f"inventory/local/group_vars/{name}"

@@ -41,8 +41,10 @@ def test_devices_are_chosen(
         (operations.Target(), "no --group or --device given"),
         (operations.Target(group="none"), "cannot find group none"),
         (operations.Target(device="none"), "cannot find device none"),
+        (operations.Target(device="b", everything=True), "--device and --all are given together"),
+        (operations.Target(group="line", device="b"), "--group and --device are given together"),
     ],
-    ids=["nothing", "unknown group", "unknown device"],
+    ids=["nothing", "unknown group", "unknown device", "one and all", "one and a group"],
 )
 def test_wrong_choice_is_refused(
     fleet: inventory.Inventory, target: operations.Target, message: str
@@ -51,3 +53,10 @@ def test_wrong_choice_is_refused(
     with pytest.raises(errors.FleetError, match=message) as told:
         operations.select_devices(fleet, target)
     assert told.value.hint
+
+
+def test_a_verb_on_one_device_asks_which(fleet: inventory.Inventory) -> None:
+    """Where one device is needed and none is named, the refusal names the option and the choice."""
+    with pytest.raises(errors.FleetError, match="no --device given") as told:
+        operations.find_device(fleet, "")
+    assert told.value.hint == "devices: a, b"

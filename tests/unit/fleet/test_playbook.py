@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +112,56 @@ def test_runs_at_once_take_turns(
     runner.join()
     holder.join()
     assert (checkout.root / "made").exists()
+
+
+WAITING = """
+- name: Wait
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Say that it has begun
+      ansible.builtin.copy: {content: "", dest: "{{ playbook_dir }}/begun", mode: "0644"}
+    - name: Wait for the word
+      ansible.builtin.wait_for: {path: "{{ playbook_dir }}/go", sleep: 1, timeout: 60}
+"""
+RUN = """
+import pathlib, sys
+from verge.fleet import output, playbook, project
+root = pathlib.Path(sys.argv[1])
+playbook.run_playbook(
+    project.Project(root),
+    "wait", inventory=root / "hosts.yml", limit=["a"], reporter=output.Reporter(),
+)
+"""
+
+
+def _is_held(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_ansible_keeps_the_turn_of_a_command_that_was_killed(checkout: project.Project) -> None:
+    """Ansible goes on when the command is killed, and the next run waits until it has ended."""
+    folder, lock = checkout.root / "playbooks", checkout.state_dir / "playbook/lock"
+    (folder / "wait.yml").write_text(WAITING, encoding="utf-8")
+    command = subprocess.Popen([sys.executable, "-c", RUN, str(checkout.root)])
+    try:
+        while not (folder / "begun").exists():
+            assert command.poll() is None
+            time.sleep(0.05)
+        command.kill()
+        command.wait()
+        assert _is_held(lock)
+    finally:
+        (folder / "go").touch()
+    deadline = time.monotonic() + 60
+    while _is_held(lock):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_playbook_that_does_not_parse_says_why(checkout: project.Project) -> None:

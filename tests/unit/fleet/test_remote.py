@@ -82,6 +82,33 @@ def test_results_come_newest_first(folders: tuple[Path, Path]) -> None:
     assert [document["id"] for document in json.loads(output)] == ["new", "middle"]
 
 
+def test_a_result_that_is_removed_meanwhile_is_passed_over(folders: tuple[Path, Path]) -> None:
+    """The detector removes its oldest results at any moment; the others are read all the same."""
+    pictures, results = folders
+    # What is listed and cannot be opened any more.
+    (results / "1.json").symlink_to(results / "gone")
+    (results / "2.json").write_text(json.dumps({"id": "2"}), encoding="utf-8")
+    process = _start("read_results.py", str(results), "5")
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert json.loads(output) == [{"id": "2"}]
+
+    def answer() -> None:
+        while not (pictures / "cat.png").exists():
+            pass
+        (results / "3.json").symlink_to(results / "gone")
+        _answer_when_complete(pictures, results, b"x")
+
+    (results / "2.json").unlink()
+    detector = threading.Thread(target=answer)
+    detector.start()
+    process = _start("drop_picture.py", str(pictures), str(results), "cat.png", "20")
+    output, errors = process.communicate(b"x")
+    detector.join()
+    assert process.returncode == 0, errors.decode()
+    assert json.loads(output)["result"]["id"] == "2"
+
+
 def test_missing_result_directory_is_empty(tmp_path: Path) -> None:
     """A device that never had results has none."""
     process = _start("read_results.py", str(tmp_path / "none"), "2")

@@ -49,3 +49,26 @@ def test_a_device_is_waited_for_and_then_named(
     assert len(waits) == 1
     with pytest.raises(devices.DeviceError, match="press-01: does not run what it should"):
         verify.verify_devices(where, fleet, {"press-01": WANTED}, seconds=-1)
+
+
+def test_a_device_that_starts_again_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that does not answer for a moment is asked again; its last word is told."""
+    good = listing(("app", "1.0.0", "RUNNING"), ("library", "2.0.0", "FINISHED"))
+    silent = [True]
+
+    def answer(_: object) -> list[dict[str, str]]:
+        if silent and silent.pop():
+            raise devices.DeviceError("press-01", "cannot be reached over SSH: refused", "")
+        return good
+
+    monkeypatch.setattr(nuclei.Embedded, "list_components", answer)
+    fleet = [inventory.Device("press-01", (), {}, {}, tmp_path)]
+    waits: list[float] = []
+    where = project.Project(tmp_path)
+    verify.verify_devices(where, fleet, {"press-01": WANTED}, sleep=waits.append)
+    assert len(waits) == 1
+    silent.append(True)
+    with pytest.raises(devices.DeviceError, match="what it should: cannot be reached over SSH"):
+        verify.verify_devices(where, fleet, {"press-01": WANTED}, seconds=-1)

@@ -30,9 +30,12 @@ def find_result(results: str, seen: set[str], target: str) -> dict[str, object] 
     for name in set(os.listdir(results)) - seen:
         if not name.endswith(".json") or name.startswith("."):
             continue
-        with open(os.path.join(results, name), encoding="utf-8") as file:
-            document = json.load(file)
         seen.add(name)
+        try:
+            with open(os.path.join(results, name), encoding="utf-8") as file:
+                document = json.load(file)
+        except FileNotFoundError:  # the detector keeps so many, and has newer ones
+            continue
         if document["picture"]["path"] == target:
             return dict(document)
     return None

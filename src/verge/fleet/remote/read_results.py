@@ -8,6 +8,14 @@ import os
 import sys
 
 
+def read_time(entry: "os.DirEntry[str]") -> float:
+    """Return when a result was written; one that the detector removes meanwhile is the oldest."""
+    try:
+        return entry.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def main() -> int:
     """Read the result files."""
     directory, limit = sys.argv[1], int(sys.argv[2])
@@ -19,11 +27,14 @@ def main() -> int:
         ]
     except FileNotFoundError:
         entries = []
-    entries.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+    entries.sort(key=read_time, reverse=True)
     documents = []
     for entry in entries[:limit]:
-        with open(entry.path, encoding="utf-8") as file:
-            documents.append(json.load(file))
+        try:
+            with open(entry.path, encoding="utf-8") as file:
+                documents.append(json.load(file))
+        except FileNotFoundError:
+            continue
     json.dump(documents, sys.stdout)
     return 0
 

@@ -8,8 +8,8 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -58,18 +58,30 @@ def last_lines(opened: TextIO, file: Path, count: int) -> list[str]:
 
 
 def _follow(opened: TextIO, file: Path) -> Iterator[str]:
-    """Yield what comes after what was read, in whatever file has the name by then."""
-    while True:
+    """Yield what comes after what was read, in whatever file has the name by then.
+
+    It ends when nobody is left who reads it.
+    """
+    reader = select.poll()
+    reader.register(sys.stdout, 0)  # that it has gone is told in any case
+    while not reader.poll(INTERVAL * 1000):
         yield from opened
-        with contextlib.suppress(FileNotFoundError):  # it is being set aside
-            fresh = _open(file)
-            if not _same(fresh, opened):
-                yield from opened  # what was written before it was set aside
-                opened.close()
-                opened = fresh
-                continue
-            fresh.close()
-        time.sleep(INTERVAL)
+        if following := _successor(file, opened):
+            yield from opened  # what was written before the file was set aside
+            opened.close()
+            opened = following
+
+
+def _successor(file: Path, opened: TextIO) -> TextIO | None:
+    """Return the file that has taken the place of an opened one, if there is another there."""
+    try:
+        found = _open(file)
+    except FileNotFoundError:
+        return None  # it is being set aside
+    if not _same(found, opened):
+        return found
+    found.close()
+    return None
 
 
 def _same(one: TextIO, other: TextIO) -> bool:
