@@ -14,7 +14,7 @@ from typing import Any
 
 import captures
 import pytest
-from capture_uploader import service, spool, upload
+from capture_uploader import choice, service, settings, spool, upload
 
 KILLS = int(os.environ.get("VERGE_UPLOADER_KILLS", "5"))
 SOURCE = Path(service.__file__).parents[1]
@@ -152,6 +152,55 @@ def test_a_bucket_that_is_not_there_holds_nothing_up_for_ever(
         link.configuration = {**place.configuration, "bucket": captures.BUCKET}
         link.changed()
         captures.wait_until(lambda: place.uploaded() == {"1"})
+
+
+def test_a_capture_that_comes_while_it_looks_does_not_wait(place: captures.Place) -> None:
+    """A picture that is taken just after the uploader found nothing is uploaded at once."""
+    kept = spool.Spool(place.work)
+    late = choice.read_result(place.analyse("late", 0.2))
+    assert late
+    coming = [late]
+
+    def read_settings() -> settings.Settings:
+        # It is asked for between the look into the spool and the wait.
+        if coming:
+            kept.take(coming.pop(), 10**9, drop_oldest=True)
+        return settings.read_settings(place.configuration)
+
+    uploader = upload.Uploader(kept, read_settings, upload.make_client)
+    uploader.start()
+    try:
+        captures.wait_until(lambda: place.uploaded() == {"late"})
+    finally:
+        uploader.stop()
+        uploader._thread.join(30)
+        kept.close()
+
+
+def test_results_do_not_end_the_pause_after_a_failure(
+    place: captures.Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While S3 refuses, pictures that are taken are no reason to ask it again."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(upload, "FIRST_DELAY", 600)
+    place.configuration["bucket"] = "no-such-bucket"
+    attempts = []  # Every attempt after a failure has a client of its own.
+
+    def make_client(make: Callable[[], Any] = upload.make_client) -> Any:
+        attempts.append(1)
+        return make()
+
+    monkeypatch.setattr(upload, "make_client", make_client)
+    with running(place) as link:
+        link.received(place.analyse("1", 0.2))
+        captures.wait_until(lambda: "NoSuchBucket" in caplog.text)
+        for number in range(2, 8):
+            link.received(place.analyse(str(number), 0.2))
+            captures.wait_until(lambda: f"Capture kept id={number}" in caplog.text)  # noqa: B023
+        link.configuration = {**place.configuration, "bucket": captures.BUCKET}
+        link.changed()
+        captures.wait_until(lambda: len(place.uploaded()) == 7)
+    assert len(attempts) == 2
 
 
 def test_a_lost_file_does_not_hold_up_the_others(

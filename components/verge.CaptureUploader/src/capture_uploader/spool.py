@@ -79,6 +79,7 @@ class Spool:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)
+        self._woken = False
         try:
             self._database = sqlite3.connect(
                 folder / "captures.sqlite3", isolation_level=None, check_same_thread=False
@@ -143,14 +144,22 @@ class Spool:
             document=self._folder / f"{identity}.json",
         )
 
-    def wait(self, seconds: float) -> None:
-        """Return when something was taken, or `wake` was called, or the time is over."""
+    def wait_for_capture(self) -> None:
+        """Return when something waits, or `wake` was called. Raises SpoolError."""
         with self._arrived:
-            self._arrived.wait(seconds)
+            self._arrived.wait_for(lambda: self._woken or self.oldest() is not None)
+            self._woken = False
+
+    def wait(self, seconds: float) -> None:
+        """Return when `wake` was called, or the time is over, whatever is taken meanwhile."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._woken, seconds)
+            self._woken = False
 
     def wake(self) -> None:
-        """End all waits."""
+        """End a wait, also one that is only about to begin."""
         with self._arrived:
+            self._woken = True
             self._arrived.notify_all()
 
     def finish(self, capture: Capture, *, lost: bool = False) -> None:

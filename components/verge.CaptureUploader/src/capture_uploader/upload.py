@@ -26,6 +26,7 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 """Seconds between attempts while S3 cannot be reached; doubled from the first on."""
 IDLE = 3600.0
+"""Seconds between looks at a bucket that is not configured; a change comes at once."""
 
 _TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 _OTHER = "application/octet-stream"
@@ -104,7 +105,8 @@ class Uploader:
         """Upload the oldest capture; return the seconds to wait before the next attempt."""
         capture, wanted = self._spool.oldest(), self._settings()
         if capture is None:
-            return IDLE
+            self._spool.wait_for_capture()
+            return 0.0
         if not wanted.bucket:
             self._say("no bucket is configured; set `bucket`")
             return IDLE
