@@ -1,6 +1,7 @@
 """The uploader at work, with real HTTP to an S3 and a network that can be cut."""
 
 import contextlib
+import http.server
 import json
 import os
 import random
@@ -152,6 +153,51 @@ def test_a_bucket_that_is_not_there_holds_nothing_up_for_ever(
         link.configuration = {**place.configuration, "bucket": captures.BUCKET}
         link.changed()
         captures.wait_until(lambda: place.uploaded() == {"1"})
+
+
+class TokenExchange(http.server.BaseHTTPRequestHandler):
+    """Gives credentials as the nucleus does: at first such as are over by the device's clock."""
+
+    given = 0
+
+    def do_GET(self) -> None:
+        day = "2020-01-01" if self.given < 2 else "2100-01-01"  # It asks twice at once.
+        type(self).given += 1
+        body = json.dumps(
+            {
+                "AccessKeyId": "key",
+                "SecretAccessKey": "secret",
+                "Token": "token",
+                "Expiration": f"{day}T00:00:00Z",
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_credentials_that_are_over_are_asked_for_again(
+    place: captures.Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is ahead only delays what is uploaded, though it makes all credentials old."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(TokenExchange, "given", 0)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), TokenExchange) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/2016-11-01/credentialprovider/"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+        try:
+            with running(place) as link:
+                link.received(place.analyse("1", 0.2))
+                captures.wait_until(lambda: place.uploaded() == {"1"})
+        finally:
+            server.shutdown()
+    assert "still expired" in caplog.text
 
 
 def test_a_capture_that_comes_while_it_looks_does_not_wait(place: captures.Place) -> None:

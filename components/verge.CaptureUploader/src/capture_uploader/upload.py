@@ -10,9 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from capture_uploader import spool
 
@@ -117,7 +115,9 @@ class Uploader:
             _log.error("Capture lost id=%s reason=%s is gone", capture.id, error.filename)
             self._spool.finish(capture, lost=True)
             return 0.0
-        except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - see below
+            # The SDK's errors share no other base: credentials that are over, as they are to a
+            # clock that is ahead, are a RuntimeError. Whatever it is may pass, and captures wait.
             self._client = None  # New credentials, new connections.
             self._say(_describe(error))
             return self._next_delay()
