@@ -119,6 +119,15 @@ def test_catches_up_on_what_it_missed(place: captures.Place) -> None:
         captures.wait_until(lambda: place.uploaded() == {"early", "between"})
 
 
+def test_a_result_that_goes_while_it_catches_up_hides_no_other(place: captures.Place) -> None:
+    """The detector may remove its oldest result between the listing and the look at it."""
+    # What is listed and cannot be found: such a link stays so as long as the test lasts.
+    (place.results / "gone.json").symlink_to(place.results / "removed")
+    place.analyse("missed", 0.2)
+    with running(place):
+        captures.wait_until(lambda: place.uploaded() == {"missed"})
+
+
 def test_waits_for_the_network_and_for_a_bucket(
     place: captures.Place, caplog: pytest.LogCaptureFixture
 ) -> None:
