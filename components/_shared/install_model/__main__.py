@@ -39,13 +39,13 @@ def main() -> int:
         print(f"cannot install {options.component}: {error}", file=sys.stderr)
         return 1
     if missed:
-        shutil.rmtree(folder)
+        _remove(folder)
         print(f"cannot use this model: {'; '.join(missed)}", file=sys.stderr)
         return 1
     _switch(folder, link)
     for other in options.work.glob("model-*"):
         if other != folder:
-            shutil.rmtree(other)
+            _remove(other)
     print(f"{options.component}: the model is at {link}")
     return 0
 
@@ -105,6 +105,14 @@ def _switch(folder: Path, link: Path) -> None:
     new.symlink_to(folder.name)
     new.replace(link)
     _sync(link.parent)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a model under another name: a removal that is cut off leaves no half of a model."""
+    old = folder.with_name("old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    shutil.rmtree(old)
 
 
 def _sync(path: Path) -> None:

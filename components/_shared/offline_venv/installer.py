@@ -53,7 +53,7 @@ def install(request: Request) -> bool:
     with _locked(request.target):
         if _is_current(request.target, venv):
             return False
-        if not (venv / _MARK).is_file():
+        if not _works(venv):
             if not request.index_url:
                 wheels.check_wheelhouse(request.wheelhouse, locks.read_lock(lock), key)
             _build(request, lock, venv)
@@ -146,6 +146,8 @@ def _remove_old(target: Path, venv: Path) -> None:
     others = [path for path in target.glob("venv-*") if path != venv]
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in others[_KEEP - 1 :]:
+        # First the mark: a removal that is cut off leaves nothing that counts as whole.
+        (path / _MARK).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
 
 

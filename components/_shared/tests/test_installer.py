@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -85,6 +86,42 @@ def test_an_interrupted_build_is_done_again(tmp_path: Path) -> None:
     (half / "bin" / "python").write_text("cut off", encoding="utf-8")
     assert installer.install(request)
     assert answer_of(tmp_path) == "1"
+
+
+def test_an_environment_that_no_longer_runs_is_built_anew(tmp_path: Path) -> None:
+    """Whatever happened to its interpreter, the next install mends it."""
+    digest = make_wheel(tmp_path / "wheelhouse", "demo", "1.0", 1)
+    request = make_request(tmp_path, pin("1.0", digest))
+    assert installer.install(request)
+    (tmp_path / "work" / "current" / "bin" / "python").unlink()
+    assert installer.install(request)
+    assert answer_of(tmp_path) == "1"
+
+
+def test_a_removal_that_was_cut_off_is_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of an old environment is built anew when its version comes back."""
+    hashes = {
+        version: make_wheel(tmp_path / "wheelhouse", "demo", version, number)
+        for number, version in enumerate(("1.0", "2.0", "3.0"))
+    }
+    removed = []
+
+    def cut_off(path: Path, **_: object) -> None:
+        if path.exists():
+            removed.append(path)
+            for module in path.glob("lib/python3*/site-packages/demo.py"):
+                module.unlink()
+
+    for version, digest in hashes.items():
+        if version == "3.0":
+            monkeypatch.setattr(shutil, "rmtree", cut_off)
+        assert installer.install(make_request(tmp_path, pin(version, digest)))
+    assert len(removed) == 1
+    monkeypatch.undo()
+    assert installer.install(make_request(tmp_path, pin("1.0", hashes["1.0"])))
+    assert answer_of(tmp_path) == "0"
 
 
 @pytest.mark.parametrize(

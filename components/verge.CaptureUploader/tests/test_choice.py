@@ -74,6 +74,20 @@ def test_a_damaged_result_is_no_result(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param({"picture": {"path": "/a\udcff", "sha256": "0"}}, id="path of other bytes"),
+        pytest.param({"picture": {"path": "/a\0", "sha256": "0"}}, id="path with a zero"),
+        pytest.param({"detections": [{"score": 0.1, "label": "\ud800"}]}, id="half a character"),
+        pytest.param({"detections": [{"score": 10**400}]}, id="score beyond all floats"),
+    ],
+)
+def test_a_result_that_cannot_be_kept_is_no_result(part: dict[str, Any]) -> None:
+    """What JSON can say, but no file can be named or hold, is passed over."""
+    assert choice.read_result({**document(), **part}) is None
+
+
+@pytest.mark.parametrize(
     ("configuration", "name"),
     [
         ({"scoreBelow": "low"}, "scoreBelow"),

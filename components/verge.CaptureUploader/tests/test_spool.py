@@ -97,6 +97,19 @@ def test_a_picture_that_is_another_is_not_taken(tmp_path: Path) -> None:
     assert captures.oldest() is None
 
 
+def test_nothing_goes_for_a_picture_that_cannot_be_had(tmp_path: Path) -> None:
+    """A full spool gives nothing up for a picture that holds another one by now."""
+    captures = spool.Spool(tmp_path)
+    captures.take(result_of(tmp_path / "p" / "1.jpg", "1", b"x" * 100), 150, drop_oldest=True)
+    path = tmp_path / "p" / "2.jpg"
+    result = result_of(path, "2", b"y" * 100)
+    path.write_bytes(b"z" * 100)
+    with pytest.raises(spool.PictureGoneError, match="another picture by now"):
+        captures.take(result, 150, drop_oldest=True)
+    assert files(tmp_path) == ["1.jpg", "1.json"]
+    assert captures.waiting()[0] == 1
+
+
 @pytest.mark.parametrize("name", ["1.json", "1", "1.a b", "1.overlylongsuffix"])
 def test_odd_suffixes_become_plain(tmp_path: Path, name: str) -> None:
     """A picture's suffix never collides with its result's and is safe in a key."""

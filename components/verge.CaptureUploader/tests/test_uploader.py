@@ -1,6 +1,7 @@
 """The uploader at work, with real HTTP to an S3 and a network that can be cut."""
 
 import contextlib
+import http.server
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from typing import Any
 
 import captures
 import pytest
-from capture_uploader import service, spool, upload
+from capture_uploader import choice, service, settings, spool, upload
 
 KILLS = int(os.environ.get("VERGE_UPLOADER_KILLS", "5"))
 SOURCE = Path(service.__file__).parents[1]
@@ -118,6 +119,15 @@ def test_catches_up_on_what_it_missed(place: captures.Place) -> None:
         captures.wait_until(lambda: place.uploaded() == {"early", "between"})
 
 
+def test_a_result_that_goes_while_it_catches_up_hides_no_other(place: captures.Place) -> None:
+    """The detector may remove its oldest result between the listing and the look at it."""
+    # What is listed and cannot be found: such a link stays so as long as the test lasts.
+    (place.results / "gone.json").symlink_to(place.results / "removed")
+    place.analyse("missed", 0.2)
+    with running(place):
+        captures.wait_until(lambda: place.uploaded() == {"missed"})
+
+
 def test_waits_for_the_network_and_for_a_bucket(
     place: captures.Place, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,6 +162,100 @@ def test_a_bucket_that_is_not_there_holds_nothing_up_for_ever(
         link.configuration = {**place.configuration, "bucket": captures.BUCKET}
         link.changed()
         captures.wait_until(lambda: place.uploaded() == {"1"})
+
+
+class TokenExchange(http.server.BaseHTTPRequestHandler):
+    """Gives credentials as the nucleus does: at first such as are over by the device's clock."""
+
+    given = 0
+
+    def do_GET(self) -> None:
+        day = "2020-01-01" if self.given < 2 else "2100-01-01"  # It asks twice at once.
+        type(self).given += 1
+        body = json.dumps(
+            {
+                "AccessKeyId": "key",
+                "SecretAccessKey": "secret",
+                "Token": "token",
+                "Expiration": f"{day}T00:00:00Z",
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_credentials_that_are_over_are_asked_for_again(
+    place: captures.Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is ahead only delays what is uploaded, though it makes all credentials old."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(TokenExchange, "given", 0)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), TokenExchange) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/2016-11-01/credentialprovider/"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+        try:
+            with running(place) as link:
+                link.received(place.analyse("1", 0.2))
+                captures.wait_until(lambda: place.uploaded() == {"1"})
+        finally:
+            server.shutdown()
+    assert "still expired" in caplog.text
+
+
+def test_a_capture_that_comes_while_it_looks_does_not_wait(place: captures.Place) -> None:
+    """A picture that is taken just after the uploader found nothing is uploaded at once."""
+    kept = spool.Spool(place.work)
+    late = choice.read_result(place.analyse("late", 0.2))
+    assert late
+    coming = [late]
+
+    def read_settings() -> settings.Settings:
+        # It is asked for between the look into the spool and the wait.
+        if coming:
+            kept.take(coming.pop(), 10**9, drop_oldest=True)
+        return settings.read_settings(place.configuration)
+
+    uploader = upload.Uploader(kept, read_settings, upload.make_client)
+    uploader.start()
+    try:
+        captures.wait_until(lambda: place.uploaded() == {"late"})
+    finally:
+        uploader.stop()
+        uploader._thread.join(30)
+        kept.close()
+
+
+def test_results_do_not_end_the_pause_after_a_failure(
+    place: captures.Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While S3 refuses, pictures that are taken are no reason to ask it again."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(upload, "FIRST_DELAY", 600)
+    place.configuration["bucket"] = "no-such-bucket"
+    attempts = []  # Every attempt after a failure has a client of its own.
+
+    def make_client(make: Callable[[], Any] = upload.make_client) -> Any:
+        attempts.append(1)
+        return make()
+
+    monkeypatch.setattr(upload, "make_client", make_client)
+    with running(place) as link:
+        link.received(place.analyse("1", 0.2))
+        captures.wait_until(lambda: "NoSuchBucket" in caplog.text)
+        for number in range(2, 8):
+            link.received(place.analyse(str(number), 0.2))
+            captures.wait_until(lambda: f"Capture kept id={number}" in caplog.text)  # noqa: B023
+        link.configuration = {**place.configuration, "bucket": captures.BUCKET}
+        link.changed()
+        captures.wait_until(lambda: len(place.uploaded()) == 7)
+    assert len(attempts) == 2
 
 
 def test_a_lost_file_does_not_hold_up_the_others(

@@ -230,6 +230,19 @@ def test_a_file_in_the_making_settles_first(bench: Bench) -> None:
     assert sizes == {7, 9}
 
 
+def test_a_file_from_a_far_future_is_a_file(bench: Bench) -> None:
+    """A time that no ledger can hold, which some file systems can, stops nobody."""
+    path = bench.pictures / "future.txt"
+    path.touch()
+    os.utime(path, (0, 10_413_792_000))  # The first of January 2300.
+    path.rename(path.with_suffix(".png"))
+    with bench.running() as link:
+        bench.drop("today.png")
+        link.wait_names("future.png", "today.png")
+        link.answer()
+    assert bench.open_count() == 0
+
+
 def test_waits_for_a_missing_directory(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """A directory that is not there is said once and watched when it comes, again and again."""
     caplog.set_level("INFO")
@@ -286,6 +299,35 @@ def test_directories_below_count_if_configured(bench: Bench) -> None:
         link.answer()
         bench.drop("moved/deep/d.png")
         link.wait_names("a.png", "b.png", "c.png", "d.png")
+
+
+def test_a_directory_below_that_goes_and_comes_back_is_watched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that had another name for a moment brings its files all the same."""
+    bench.configuration["recursive"] = "true"
+    below = bench.pictures / "below"
+    below.mkdir()
+    busy, go_on = threading.Event(), threading.Event()
+    with bench.running() as link:
+        publish = link.publish
+
+        def hold(topic: str, document: Mapping[str, Any]) -> None:
+            busy.set()
+            assert go_on.wait(20)
+            publish(topic, document)
+
+        monkeypatch.setattr(link, "publish", hold)
+        bench.drop("first.png")
+        assert busy.wait(20)
+        below.rename(bench.pictures / "aside")
+        (bench.pictures / "aside").rename(below)
+        wait_until(lambda: bench.inbox._queue.qsize() == 4)  # It came and went, twice.
+        go_on.set()
+        bench.drop("last.png")
+        link.wait_for(lambda: "last.png" in link.names())
+        bench.drop("below/later.png")
+        link.wait_for(lambda: "later.png" in link.names())
 
 
 def test_configuration_changes_while_running(bench: Bench, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from file_system_monitor import settings, states
+import pytest
+from file_system_monitor import ledger, settings, states
 
 CASES = Path(__file__).parents[3] / "tests" / "cases" / "wire"
 
@@ -76,6 +77,24 @@ def test_what_is_no_file_to_announce_is_refused(tmp_path: Path) -> None:
     assert found[odd].file.path == f"{tmp_path}/\\xff.png"  # type: ignore[union-attr]
 
 
+def test_a_ledger_can_hold_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file server's inodes have 64 bits, and its times may be any; the ids still differ."""
+    path = tmp_path / "a.png"
+    path.touch()
+    real = os.lstat(path)
+    book = ledger.Ledger(tmp_path / "ledger")
+    for inode, time in ((2**64 - 1, 10**30), (2**63, -(10**30)), (5, 10**30)):
+        found = os.stat_result(
+            (real.st_mode, inode, *tuple(real)[2:]), {"st_mtime_ns": time, "st_ino": inode}
+        )
+        monkeypatch.setattr(os, "lstat", lambda _, found=found: found)
+        state = read_state(path)
+        assert book.add(state.identity("press-01"), state) is not None
+    monkeypatch.undo()
+    assert book.open_count() == 1
+    book.close()
+
+
 def test_a_directory_that_changes_is_refused_once(tmp_path: Path) -> None:
     """What goes on in a directory under a wanted name gives it no new id."""
     before = states.look(str(tmp_path))
@@ -97,6 +116,25 @@ def test_finds_what_is_wanted(tmp_path: Path) -> None:
     assert names(recursive=False) == ["a.png", "b.png"]
     assert names(recursive=True) == ["a.png", "b.png", "e.png", "f.png"]
     assert list(states.find(tmp_path / "absent", settings.read_settings({}))) == []
+
+
+def test_goes_as_deep_as_paths_go(tmp_path: Path) -> None:
+    """Directories within directories are looked at, however many there are."""
+    folders = [tmp_path / "d"]
+    while len(folders) < 1200:
+        folders.append(folders[-1] / "d")
+    for folder in folders:
+        folder.mkdir()
+    try:
+        (folders[-1] / "a.png").touch()
+        wanted = settings.read_settings({"patterns": ["*.png"], "recursive": True})
+        assert [seen.place for seen in states.find(tmp_path, wanted)] == [f"{folders[-1]}/a.png"]
+        assert list(states.find_directories(tmp_path)) == [*map(str, folders)]
+    finally:
+        # What removes the test's folder could not go as deep.
+        (folders[-1] / "a.png").unlink()
+        for folder in reversed(folders):
+            folder.rmdir()
 
 
 def test_passes_over_what_is_excluded(tmp_path: Path) -> None:

@@ -13,6 +13,16 @@ import yaml
 COMPONENT = Path(__file__).parents[1]
 MODEL = COMPONENT / "model"
 
+KILLED_REMOVAL = """
+import os, shutil
+def remove(path, *_, **__):
+    if os.path.exists(path):
+        os.unlink(os.path.join(path, "model.yaml"))
+        os._exit(9)
+shutil.rmtree = remove
+"""
+"""Python that is killed while it removes a model."""
+
 
 class Device:
     """The component's directories on a device."""
@@ -89,6 +99,27 @@ def test_an_interrupted_install_is_done_again(device: Device) -> None:
     assert device.install().returncode == 0
     assert (device.current / "nanodet-g-416.onnx").stat().st_size > 7_000_000
     assert not (device.work / "new").exists()
+
+
+def test_a_removal_that_was_killed_is_no_model(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that comes back is whole, although its former removal ended in the middle."""
+    device.install()
+    first = (device.model / "model.yaml").read_bytes()
+    (device.model / "model.yaml").write_bytes(first + b"# changed\n")
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "sitecustomize.py").write_text(KILLED_REMOVAL, encoding="utf-8")
+    with monkeypatch.context() as killed:
+        killed.setenv("PYTHONPATH", str(tmp_path / "killed"))
+        assert device.install().returncode == 9
+    (device.model / "model.yaml").write_bytes(first)
+    done = device.install()
+    assert done.returncode == 0, done.stderr
+    assert (device.current / "model.yaml").read_bytes() == first
+    assert {path.name for path in device.work.iterdir()} == {
+        *("current", os.readlink(device.current)),  # noqa: PTH115 - the name as it stands
+    }
 
 
 def test_a_failed_copy_leaves_the_former_model(device: Device) -> None:

@@ -30,6 +30,14 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def damaged_png() -> bytes:
+    """Return a PNG of the right length whose data cannot be unpacked from the middle on."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    data = bytearray(encode(Image.fromarray(noise), "PNG"))
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    return bytes(data)
+
+
 def png_of(width: int, height: int) -> bytes:
     """Return a PNG that claims a size and holds almost nothing."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -115,8 +123,9 @@ def test_transparent_pixels_are_grey() -> None:
     assert (decode.decode_picture(data, LIMIT)[0] == 114).all()
 
 
+@pytest.mark.parametrize("name", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turns_pictures_upright(orientation: int) -> None:
+def test_turns_pictures_upright(orientation: int, name: str) -> None:
     """Whatever way the camera was held, the picture comes out as it was seen."""
     upright = np.asarray(gradient())
     # What the sensor stores is the upright picture turned the other way.
@@ -132,8 +141,10 @@ def test_turns_pictures_upright(orientation: int) -> None:
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encode(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
-    assert np.array_equal(decode.decode_picture(data, LIMIT)[0], upright)
+    data = encode(Image.fromarray(np.ascontiguousarray(stored)), name, exif=exif)
+    pixels, size = decode.decode_picture(data, LIMIT)
+    assert np.array_equal(pixels, upright)
+    assert size == (64, 48)
 
 
 def jpeg_with_exif(exif: bytes) -> bytes:
@@ -170,6 +181,7 @@ def test_broken_metadata_do_not_matter(exif: bytes) -> None:
         pytest.param(png_of(60_000, 60_000), "too_large", id="60,000 by 60,000"),
         pytest.param(png_of(2**31 - 1, 2**31 - 1), "too_large", id="as large as PNG can be"),
         pytest.param(png_of(500, 500), "truncated", id="less data than pixels"),
+        pytest.param(damaged_png(), "unreadable", id="PNG with damaged data"),
         pytest.param(png_of(0, 10), "not_a_picture", id="PNG without pixels"),
         pytest.param(bmp_of(0, 10), "not_a_picture", id="BMP without pixels"),
     ],

@@ -125,7 +125,7 @@ def test_refuses_an_event_it_cannot_answer(document: Any) -> None:
         messages.read_event(document)
 
 
-@pytest.mark.parametrize("path", [None, 7, "", "relative.png", "/a\0b", {}])
+@pytest.mark.parametrize("path", [None, 7, "", "relative.png", "/a\0b", "/a\udcff", {}])
 def test_an_event_without_a_path_is_rejected(path: Any) -> None:
     """An id without a usable path is answered with a rejection."""
     event = messages.read_event({"id": "a", "path": path})
@@ -136,14 +136,24 @@ def test_an_event_without_a_path_is_rejected(path: Any) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["id", "path"]), inner),
+        st.none() | st.booleans() | st.floats() | st.text() | st.just(10**400),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+    | st.fixed_dictionaries(
+        {
+            "id": st.text("ab./", min_size=1, max_size=3),
+            "path": st.text(st.characters(categories=["L", "Cs", "Cc"])).map("/".__add__),
+            "size": st.integers() | st.booleans(),
+            "modified": st.floats() | st.just(-(10**400)) | st.just(10**400),
+        }
     )
 )
 def test_any_document_is_an_event_or_an_error(document: Any) -> None:
-    """Whatever anybody publishes, it is read as an event whose id is safe, or refused."""
+    """Whatever anybody publishes, it is read as an event that has an answer, or refused."""
     try:
         event = messages.read_event(document)
     except messages.EventError:
         return
     assert Path("/results", f"{event.id}.json").resolve().parent == Path("/results")
+    rejection = messages.make_rejection(event, "press-01", PictureError("missing", "it is gone"))
+    assert documents.encode(rejection)

@@ -332,6 +332,8 @@ def test_a_model_that_comes_after_its_configuration_is_used(
     "wrong",
     [
         pytest.param({"maxPixels": "many"}, id="no number"),
+        pytest.param({"scoreThreshold": [0.5]}, id="list for a number"),
+        pytest.param({"threads": {}}, id="map for a number"),
         pytest.param({"inputTopic": "forbidden"}, id="topic not allowed"),
         pytest.param({"modelComponent": "../up"}, id="no name of a component"),
         pytest.param({"outputDirectory": "relative"}, id="relative directory"),

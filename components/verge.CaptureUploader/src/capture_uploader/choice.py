@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge_ipc import documents
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,8 +48,9 @@ def read_result(document: Any) -> Result | None:
             return None
         if not _DEVICE.fullmatch(document["device"]) or not _TIME.fullmatch(document["time"]):
             return None
-        if not isinstance(document["detections"], list):
+        if not isinstance(document["detections"], list) or "\0" in document["picture"]["path"]:
             return None
+        documents.encode(document)  # Text that UTF-8 cannot hold is a ValueError.
         return Result(
             id=document["id"],
             device=document["device"],
@@ -57,7 +60,7 @@ def read_result(document: Any) -> Result | None:
             score=max((float(one["score"]) for one in document["detections"]), default=0.0),
             document=document,
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

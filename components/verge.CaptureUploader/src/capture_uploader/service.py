@@ -121,15 +121,16 @@ class Service:
         """Look at the stored results, oldest first."""
         try:
             with os.scandir(folder) as entries:
-                found = sorted(
-                    (entry.stat().st_mtime_ns, entry.path)
+                found = [
+                    entry
                     for entry in entries
                     if entry.name.endswith(".json") and not entry.name.startswith(".")
-                )
+                ]
         except OSError as error:
             _log.info("No stored results yet directory=%s reason=%s", folder, error.strerror)
             return
-        for _, path in found:
+        dated = ((_changed_at(entry), entry.path) for entry in found)
+        for _, path in sorted((time, path) for time, path in dated if time is not None):
             # The name is the id: what is known need not be read.
             if not self._spool.knows(os.path.basename(path).removesuffix(".json")):  # noqa: PTH119
                 self._consider(_read(path))
@@ -180,6 +181,13 @@ class Service:
             return
         _log.info("Configuration changed settings=%s", self._settings)
         self._uploader.settings_changed()
+
+
+def _changed_at(entry: os.DirEntry[str]) -> int | None:
+    try:
+        return entry.stat().st_mtime_ns
+    except OSError:
+        return None  # The detector keeps only so many, and removes them while this looks.
 
 
 def _read(path: str) -> Any:

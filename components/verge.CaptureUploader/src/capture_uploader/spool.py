@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from capture_uploader.choice import Result
 
@@ -79,6 +79,7 @@ class Spool:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)
+        self._woken = False
         try:
             self._database = sqlite3.connect(
                 folder / "captures.sqlite3", isolation_level=None, check_same_thread=False
@@ -113,9 +114,9 @@ class Spool:
             size = source.stat().st_size + len(document)
         except OSError as error:
             raise PictureGoneError(f"{result.picture}: {error.strerror}") from error
-        dropped = self._make_room(size, most_bytes, drop_oldest=drop_oldest)
         suffix = source.suffix.lower() if _SUFFIX.fullmatch(source.suffix) else ".bin"
         try:
+            dropped = self._make_room(result, size, most_bytes, drop_oldest=drop_oldest)
             self._store(result, source, suffix, document)
         except BaseException as error:
             self._remove_files(result.id)
@@ -143,14 +144,22 @@ class Spool:
             document=self._folder / f"{identity}.json",
         )
 
-    def wait(self, seconds: float) -> None:
-        """Return when something was taken, or `wake` was called, or the time is over."""
+    def wait_for_capture(self) -> None:
+        """Return when something waits, or `wake` was called. Raises SpoolError."""
         with self._arrived:
-            self._arrived.wait(seconds)
+            self._arrived.wait_for(lambda: self._woken or self.oldest() is not None)
+            self._woken = False
+
+    def wait(self, seconds: float) -> None:
+        """Return when `wake` was called, or the time is over, whatever is taken meanwhile."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._woken, seconds)
+            self._woken = False
 
     def wake(self) -> None:
-        """End all waits."""
+        """End a wait, also one that is only about to begin."""
         with self._arrived:
+            self._woken = True
             self._arrived.notify_all()
 
     def finish(self, capture: Capture, *, lost: bool = False) -> None:
@@ -169,14 +178,18 @@ class Spool:
         return count, size
 
     def _store(self, result: Result, source: Path, suffix: str, document: bytes) -> None:
-        if _copy(source, self._folder / f"{result.id}{suffix}") != result.sha256:
-            raise PictureGoneError(f"{result.picture}: it holds another picture by now")
+        _check(result, _copy(source, self._folder / f"{result.id}{suffix}"))
         _write(self._folder / f"{result.id}.json", document)
         _sync(self._folder)
 
-    def _make_room(self, size: int, most_bytes: int, *, drop_oldest: bool) -> list[str]:
+    def _make_room(
+        self, result: Result, size: int, most_bytes: int, *, drop_oldest: bool
+    ) -> list[str]:
         if size > most_bytes:
             raise FullError(f"{size} bytes are more than the {most_bytes} of `maxSpoolBytes`")
+        if self.waiting()[1] + size > most_bytes and drop_oldest:
+            # None goes for a picture that cannot be had.
+            _check(result, _digest(Path(result.picture)))
         dropped = []
         while self.waiting()[1] + size > most_bytes:
             oldest = self.oldest()
@@ -228,18 +241,30 @@ class Spool:
                 raise SpoolError(f"cannot {what} the spool: {error}") from error
 
 
+def _check(result: Result, sha256: str) -> None:
+    if sha256 != result.sha256:
+        raise PictureGoneError(f"{result.picture}: it holds another picture by now")
+
+
 def _copy(source: Path, target: Path) -> str:
     """Copy a regular file durably; return its SHA-256 in hexadecimal digits."""
+    with target.open("wb") as file:
+        digest = _digest(source, file.write)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest
+
+
+def _digest(source: Path, take: Callable[[bytes], object] = lambda _: None) -> str:
+    """Return the SHA-256 of a regular file in hexadecimal digits; `take` is handed what is read."""
     digest = hashlib.sha256()
     descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as read, target.open("wb") as write:
+    with os.fdopen(descriptor, "rb") as file:
         if not os.path.isfile(f"/proc/self/fd/{descriptor}"):  # noqa: PTH113 - a descriptor
             raise PictureGoneError(f"{source}: it is no regular file")
-        while chunk := read.read(_CHUNK):
+        while chunk := file.read(_CHUNK):
             digest.update(chunk)
-            write.write(chunk)
-        write.flush()
-        os.fsync(write.fileno())
+            take(chunk)
     return digest.hexdigest()
 
 

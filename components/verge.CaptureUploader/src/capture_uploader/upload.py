@@ -10,9 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from capture_uploader import spool
 
@@ -26,6 +24,7 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 """Seconds between attempts while S3 cannot be reached; doubled from the first on."""
 IDLE = 3600.0
+"""Seconds between looks at a bucket that is not configured; a change comes at once."""
 
 _TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 _OTHER = "application/octet-stream"
@@ -104,7 +103,8 @@ class Uploader:
         """Upload the oldest capture; return the seconds to wait before the next attempt."""
         capture, wanted = self._spool.oldest(), self._settings()
         if capture is None:
-            return IDLE
+            self._spool.wait_for_capture()
+            return 0.0
         if not wanted.bucket:
             self._say("no bucket is configured; set `bucket`")
             return IDLE
@@ -115,7 +115,9 @@ class Uploader:
             _log.error("Capture lost id=%s reason=%s is gone", capture.id, error.filename)
             self._spool.finish(capture, lost=True)
             return 0.0
-        except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - see below
+            # The SDK's errors share no other base: credentials that are over, as they are to a
+            # clock that is ahead, are a RuntimeError. Whatever it is may pass, and captures wait.
             self._client = None  # New credentials, new connections.
             self._say(_describe(error))
             return self._next_delay()

@@ -7,6 +7,7 @@ into its inbox.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,9 @@ class Service:
                 _log.info("Directory vanished path=%s", path)
                 self._directories.vanished(path)
                 self._next_check = 0.0
+                if os.path.isdir(path):  # noqa: PTH112 - text, as everywhere here
+                    # What stands there came before this was told, and lost its watch just now.
+                    self._appeared(path)
             case watch.Overflowed():
                 _log.warning("Events were lost, looking at all directories")
                 self._rescan_at = 0.0

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "verge.file/1"
 
+_FARTHEST = 2**63 - 1
+"""What a ledger can hold. File systems have larger inodes, and times after the year 2262."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -76,10 +78,13 @@ def look(path: str, largest: int | None = None) -> Sighting | None:
     except OSError:
         return None
     shown, name = os.fsencode(path).decode(errors="backslashreplace"), path.rpartition("/")[2]
+    inode = status.st_ino if status.st_ino <= _FARTHEST else status.st_ino - 2**64
     if not stat.S_ISREG(status.st_mode):
         # Only a file's time and size say that its content is another.
-        return Sighting(path, FileState(shown, status.st_ino, 0, 0), "not_a_file")
-    file = FileState(shown, status.st_ino, status.st_mtime_ns, status.st_size)
+        return Sighting(path, FileState(shown, inode, 0, 0), "not_a_file")
+    file = FileState(
+        shown, inode, max(-_FARTHEST, min(status.st_mtime_ns, _FARTHEST)), status.st_size
+    )
     refusal = None
     if shown != path or _CONTROL.search(name):
         refusal = "bad_name"
@@ -90,24 +95,30 @@ def look(path: str, largest: int | None = None) -> Sighting | None:
 
 def find(directory: Path | str, settings: Settings) -> Iterator[Sighting]:
     """Yield what stands under wanted names in a directory, and below it if configured."""
-    for name, path, is_directory in _entries(directory):
-        if settings.matches(name) and (sighting := look(path, settings.largest)):
-            yield sighting
-        if is_directory and settings.recursive and not settings.leaves_out(name):
-            yield from find(path, settings)
+    left = [os.fspath(directory)]
+    while left:
+        below = []
+        for name, path, is_directory in _entries(left.pop()):
+            if settings.matches(name) and (sighting := look(path, settings.largest)):
+                yield sighting
+            if is_directory and settings.recursive and not settings.leaves_out(name):
+                below.append(path)
+        left += reversed(below)
 
 
 def find_directories(
     directory: Path | str, leave_out: Callable[[str], bool] = lambda _: False
 ) -> Iterator[str]:
     """Yield the directories below a directory, each before those within it."""
-    for name, path, is_directory in _entries(directory):
-        if is_directory and not leave_out(name):
-            yield path
-            yield from find_directories(path, leave_out)
+    left = [os.fspath(directory)]
+    while left:
+        for name, path, is_directory in _entries(left.pop()):
+            if is_directory and not leave_out(name):
+                yield path
+                left.append(path)
 
 
-def _entries(directory: Path | str) -> list[tuple[str, str, bool]]:
+def _entries(directory: str) -> list[tuple[str, str, bool]]:
     """Return name, path and kind of what a directory holds; nothing if it cannot be read."""
     try:
         with os.scandir(directory) as entries:

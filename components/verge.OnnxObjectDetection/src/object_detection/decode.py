@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     """Takes width and height of an upright picture; returns those at which it may be decoded."""
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+_JPEG = frozenset({"JPEG", "MPO"})
+"""What a JPEG calls itself; the second holds several."""
 
 _BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: no uncompressed picture needs more."""
@@ -127,12 +129,8 @@ def decode_picture(
         with image:
             _check_size(image, max_pixels)
             try:
-                turn = _read_turn(image)
-                size = image.size[::-1] if turn in _SIDEWAYS else image.size
-                if sufficient is not None:
-                    _decode_smaller(image, sufficient(*size), sideways=turn in _SIDEWAYS)
-                image.load()
-                return _to_rgb(image if turn is None else image.transpose(turn)), size
+                upright, size = _load(image, sufficient)
+                return _to_rgb(upright), size
             except _DECODER_ERRORS as error:
                 raise _decoding_failed(data, image.format or "", error) from error
             except MemoryError:
@@ -203,11 +201,25 @@ def _is_cut(data: bytes, name: str) -> bool:
     """Return whether the mark that ends a file of this format is absent."""
     if name == "PNG" or data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-64:]
-    if name in {"JPEG", "MPO"} or data.startswith(b"\xff\xd8"):
+    if name in _JPEG or data.startswith(b"\xff\xd8"):
         return not data.rstrip(b"\0").endswith(b"\xff\xd9")
     if name == "BMP":
         return len(data) < int.from_bytes(data[2:6], "little")
     return False
+
+
+def _load(image: Image.Image, sufficient: Sufficient | None) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a picture; return it upright, and its size, which its pixels may be fewer than."""
+    if image.format not in _JPEG:
+        # Asked for its orientation, a PNG decodes itself and keeps quiet about what is broken in
+        # it; a TIFF turns itself upright while it is decoded.
+        image.load()
+    turn = _read_turn(image)
+    size = image.size[::-1] if turn in _SIDEWAYS else image.size
+    if sufficient is not None:
+        _decode_smaller(image, sufficient(*size), sideways=turn in _SIDEWAYS)
+    image.load()
+    return image if turn is None else image.transpose(turn), size
 
 
 def _read_turn(image: Image.Image) -> Image.Transpose | None:

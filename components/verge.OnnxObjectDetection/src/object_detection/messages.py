@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from edge_ipc import documents
 
@@ -22,6 +22,9 @@ REJECTION = "verge.rejection/1"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """An id names a file, so it can hold nothing that leads out of a directory."""
+
+_FARTHEST = 2**63
+"""Seconds from the epoch; no file system has times beyond."""
 
 
 class EventError(DetectionError):
@@ -48,15 +51,29 @@ def read_event(document: Any) -> FileEvent:
     identity = document.get("id")
     if not isinstance(identity, str) or not _ID.fullmatch(identity):
         raise EventError("its `id` is no text of 1 to 128 letters, digits, dots, dashes or lines")
-    path = document.get("path")
-    usable = isinstance(path, str) and path.startswith("/") and "\0" not in path
-    size, modified = document.get("size"), document.get("modified")
+    path, size, modified = (document.get(key) for key in ("path", "size", "modified"))
     return FileEvent(
         identity,
-        str(path) if usable else "",
+        path if _is_usable(path) else "",
         size if isinstance(size, int) else None,
-        float(modified) if isinstance(modified, (int, float)) else None,
+        float(modified) if _is_time(modified) else None,
     )
+
+
+def _is_usable(path: Any) -> TypeGuard[str]:
+    """Whether it is an absolute path, and one that an answer can repeat: it has to be UTF-8."""
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
+        return False
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_time(value: Any) -> TypeGuard[float]:
+    """Whether it is a number of seconds; JSON has whole numbers that are no float."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < _FARTHEST)
 
 
 def check_event(event: FileEvent) -> None:

@@ -74,16 +74,21 @@ def _read_directory(configuration: Mapping[str, Any]) -> Path:
 
 
 def _read_threshold(configuration: Mapping[str, Any], name: str) -> float | None:
-    if configuration.get(name, "") in {"", None}:
+    if _is_empty(configuration, name):
         return None
     return values.read_number(configuration, name, 0, low=0, high=1)
 
 
 def _read_running(configuration: Mapping[str, Any]) -> session.Running:
     threads = None
-    if configuration.get("threads", "") not in {"", None}:
+    if not _is_empty(configuration, "threads"):
         threads = values.read_integer(configuration, "threads", 1, low=1, high=1024)
     return session.Running(threads, values.read_texts(configuration, "executionProviders", []))
+
+
+def _is_empty(configuration: Mapping[str, Any], name: str) -> bool:
+    value = configuration.get(name)
+    return value is None or value == ""
 
 
 def _read_component(configuration: Mapping[str, Any]) -> str:
