@@ -53,7 +53,7 @@ def read_number(
     value = settings.get(name, default)
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high:
         raise SettingError(name, value, f"a number from {low:g} to {high:g}")

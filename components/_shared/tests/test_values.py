@@ -67,6 +67,7 @@ def _texts(settings: dict[str, Any]) -> tuple[str, ...]:
         pytest.param(_integer, 11, id="too large"),
         pytest.param(_integer, -1, id="too small"),
         pytest.param(_integer, 1.5, id="fraction"),
+        pytest.param(_integer, 10**400, id="beyond all floats"),
         pytest.param(_integer, "nan", id="not a number"),
         pytest.param(_integer, True, id="boolean for a number"),
         pytest.param(_integer, None, id="nothing for a number"),
