@@ -22,7 +22,10 @@ from verge.fleet import ansible_inventory, project
 ROOT = running_cloud.REPOSITORY
 ACCESS = ROOT / "roles/aws_prerequisites/library/verge_fleet_access.py"
 DEVICE = ROOT / "roles/greengrass/library/verge_core_device.py"
-POLICY = {"Version": "2012-10-17", "Statement": []}
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "client/press"}],
+}
 ROLE = "arn:aws:iam::123456789012:role/a-role"
 
 
