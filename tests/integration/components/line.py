@@ -104,8 +104,8 @@ class Line:
 
     async def results_of_at_least(self, count: int, patience: float = nuclei.PATIENCE) -> None:
         """Wait until so many pictures have a result, at most so many seconds for one of them."""
-        while len(self.documents()) < count:
-            before = len(self.documents())
+        # Looked at once a turn: what came between two looks would be waited for in vain.
+        while (before := len(self.documents())) < count:
             await self.nucleus.until(
                 functools.partial(self._has_more_than, before),
                 f"more than {before} results",
