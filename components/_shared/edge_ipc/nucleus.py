@@ -131,7 +131,8 @@ class Nucleus:
 
     def _encode(self, operation: str, document: Mapping[str, Any]) -> str:
         """Return a document as a blob within the limit."""
-        text, limit = documents.encode(document), self.message_limit
+        text = _translated(operation, lambda: documents.encode(document))
+        limit = self.message_limit
         if limit is not None and len(text) > limit:
             reason = f"the document has {len(text)} bytes, and this nucleus takes {limit}"
             raise NucleusError(operation, reason)
@@ -187,6 +188,8 @@ def _translated(operation: str, work: Callable[[], Any]) -> Any:
         raise NucleusError(operation, str(error), supported=supported) from error
     except (connection.UnansweredError, connection.LostError, framing.FrameError) as error:
         raise NucleusError(operation, str(error)) from error
+    except UnicodeEncodeError as error:
+        raise NucleusError(operation, f"the document is not valid UTF-8: {error}") from error
 
 
 def _is_lite() -> bool:

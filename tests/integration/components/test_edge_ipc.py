@@ -104,6 +104,20 @@ def test_a_document_that_lite_cannot_take_is_refused_here(
     assert bench.lost.empty()
 
 
+@pytest.mark.parametrize("lite", [True, False], ids=["lite", "others"])
+def test_text_that_no_message_can_hold_is_refused_here(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lite: bool
+) -> None:
+    """Half of a pair of characters ends neither the component nor its connection."""
+    monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH", "somewhere")
+    if lite:
+        monkeypatch.delenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH")
+    with pytest.raises(edge.NucleusError, match="is not valid UTF-8"):
+        bench.link.publish("press/files", {"path": "\ud800"})
+    bench.link.publish("press/files", {"path": "/x"})
+    assert bench.lost.empty()
+
+
 def test_other_nuclei_have_no_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only Lite's limit is kept."""
     monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH", "somewhere")
