@@ -10,6 +10,7 @@ import re
 import sys
 import time
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,21 @@ async def test_log_search_follows() -> None:
             await process.wait()
 
 
+@contextlib.asynccontextmanager
+async def following(*words: str) -> AsyncIterator[asyncio.StreamReader]:
+    """Run a command that goes on for ever; yield what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verge.nucleus", *words), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(20):
+            yield process.stdout
+    finally:
+        process.kill()
+        await process.wait()
+
+
 @pytest.mark.parametrize("place", ["--log-dir", "--log-file"])
 async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path, place: str) -> None:
     """`logs get --follow` prints every line once while its file gets full and another name."""
@@ -182,24 +198,15 @@ async def test_log_search_follows_files_that_are_set_aside(tmp_path: Path, place
     file = logs.LogFile(tmp_path, PRESS, limits)
     writer = logs.Writer(file, "JSON")
     writer.event("INFO", "press", "stroke 0")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "verge.nucleus", "logs", "get"),
-        *(place, str(tmp_path if place == "--log-dir" else file.path), "--follow", "--json"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout
-    try:
-        seen = []
-        async with asyncio.timeout(20):
-            for number in range(100):
-                seen.append(json.loads(await process.stdout.readline())["message"])
-                writer.event("INFO", "press", f"stroke {number + 1}")
-        assert seen == [f"stroke {number}" for number in range(100)]
-        assert len(file.older_parts()) > 3
-    finally:
-        process.kill()
-        await process.wait()
-        file.close()
+    where = str(tmp_path if place == "--log-dir" else file.path)
+    seen = []
+    async with following("logs", "get", place, where, "--follow", "--json") as printed:
+        for number in range(100):
+            seen.append(json.loads(await printed.readline())["message"])
+            writer.event("INFO", "press", f"stroke {number + 1}")
+    file.close()
+    assert seen == [f"stroke {number}" for number in range(100)]
+    assert len(file.older_parts()) > 3
 
 
 async def test_named_log_that_is_set_aside_is_waited_for(tmp_path: Path) -> None:
@@ -207,25 +214,16 @@ async def test_named_log_that_is_set_aside_is_waited_for(tmp_path: Path) -> None
     file = logs.LogFile(tmp_path, PRESS, settings.LogSettings())
     writer = logs.Writer(file, "JSON")
     writer.event("INFO", "press", "one")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "verge.nucleus", "logs", "get"),
-        *("--log-file", str(file.path), "--follow", "--json"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout
-    try:
-        async with asyncio.timeout(20):
-            assert b'"one"' in await process.stdout.readline()
-            writer.event("INFO", "press", "two")
-            file.path.rename(file.path.with_name(f"{PRESS}_2026_01_31_12_0.log"))
-            assert b'"two"' in await process.stdout.readline(), "it is read under its other name"
-            file.close()
-            writer.event("INFO", "press", "three")
-            assert b'"three"' in await process.stdout.readline()
-    finally:
-        process.kill()
-        await process.wait()
+    words = ("--log-file", str(file.path), "--follow", "--json")
+    async with following("logs", "get", *words) as printed:
+        assert b'"one"' in await printed.readline()
+        writer.event("INFO", "press", "two")
+        file.path.rename(file.path.with_name(f"{PRESS}_2026_01_31_12_0.log"))
+        assert b'"two"' in await printed.readline(), "it is read under its other name"
         file.close()
+        writer.event("INFO", "press", "three")
+        assert b'"three"' in await printed.readline()
+    file.close()
 
 
 def wait_for_watch(pid: int) -> None:

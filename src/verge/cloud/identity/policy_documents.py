@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from werkzeug.wrappers import Request, Response
 
+from verge.cloud import strict_json
 from verge.cloud.http import answers, routing
 from verge.cloud.identity import registry
 
@@ -39,8 +39,8 @@ class PolicyDocuments:
 def _fault(text: str) -> str | None:
     """Return what is wrong with a policy document; None for one that can be judged by."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = strict_json.parse(text)
+    except ValueError as error:
         return f"it is no JSON ({error})"
     given = document.get("Statement") if isinstance(document, dict) else None
     statements = [given] if isinstance(given, dict) else given
