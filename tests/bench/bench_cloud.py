@@ -195,8 +195,11 @@ class PageReader:
 
 
 def _yield_processor() -> None:
-    """Let this thread, which is all of the devices, run where cloud and reader leave it room."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    """Let this thread, which is all of the devices, run only where cloud and reader leave it room.
+
+    A low priority is not enough: once it has a core it keeps that for some milliseconds.
+    """
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 async def _connect(devices: Sequence[core_devices.CoreDevice]) -> None:

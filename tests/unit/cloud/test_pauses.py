@@ -49,6 +49,26 @@ else:
     print(wait_for(lambda: gone() is None, lambda: time.sleep(0.01)))
 """
 
+BURST = """
+import gc, threading, time
+from verge.cloud import pauses
+
+pauses.keep_short()
+where = set()
+gc.callbacks.append(lambda phase, _: where.add(threading.current_thread().name))
+end = time.monotonic() + 20
+while not where and time.monotonic() < end:
+    loops = [[] for _ in range(100_000)]
+    for each in loops:
+        each.append(each)
+print(*where)
+"""
+
+
+def test_no_thread_that_works_meets_a_collection() -> None:
+    """Cycles are found by the thread that looks for them, however many another one makes."""
+    assert _run(BURST) == ["collector"]
+
 
 @pytest.mark.parametrize("load", ["busy", "quiet"])
 def test_full_collections_do_not_look_at_what_stays(load: str) -> None:
@@ -56,11 +76,16 @@ def test_full_collections_do_not_look_at_what_stays(load: str) -> None:
 
     Where nothing is done it is looked at sooner.
     """
-    shown = subprocess.run(
-        [sys.executable, "-c", PROGRAM, load],
+    assert _run(PROGRAM, load) == ["True"] * 5
+
+
+def _run(program: str, *arguments: str) -> list[str]:
+    """Return the words that a program prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert shown.stdout.split() == ["True"] * 5
+    return done.stdout.split()
