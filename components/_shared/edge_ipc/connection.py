@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edge_ipc import documents, framing, headers, sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _READ_BYTES = 65536
 
@@ -94,7 +94,7 @@ class Connection:
         self._reader.join()
         self._socket.close()
 
-    def call(self, operation: str, request: Mapping[str, Any]) -> Any:
+    def call(self, operation: str, request: documents.Document) -> Any:
         """Return the answer to a request. Raises RefusedError, UnansweredError or LostError."""
         stream, exchange = self._open(operation, request, _ignore, _ignore)
         _, payload = self._wait(stream, exchange)
@@ -106,7 +106,7 @@ class Connection:
     def subscribe(
         self,
         operation: str,
-        request: Mapping[str, Any],
+        request: documents.Document,
         event: Callable[[Any], None],
         ended: Callable[[], None],
     ) -> int:
@@ -128,7 +128,7 @@ class Connection:
     def _open(
         self,
         operation: str,
-        request: Mapping[str, Any],
+        request: documents.Document,
         event: Callable[[Any], None],
         ended: Callable[[], None],
     ) -> tuple[int, _Exchange]:

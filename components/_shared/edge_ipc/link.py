@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from edge_ipc import documents
 
 
 class Link(Protocol):
@@ -21,7 +23,7 @@ class Link(Protocol):
     def message_limit(self) -> int | None:
         """The bytes that a document may have as text; None where there is no limit to speak of."""
 
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, document: documents.Document) -> None:
         """Publish on a local topic."""
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> Any:

@@ -110,26 +110,31 @@ class Nucleus:
         """The bytes that a document may have; None where there is no limit to speak of."""
         return LITE_BYTES if _is_lite() else None
 
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, document: documents.Document) -> None:
         """Publish a JSON document on a local topic and wait until the nucleus took it.
 
         Raises NucleusError, for a document beyond the limit without sending it.
         """
         operation = f"publish to the topic {topic}"
-        message = self._message_of(operation, document)
-        self._call(operation, "PublishToTopic", topic=topic, publishMessage=message)
+        request = _translated(operation, lambda: self._publish_request(operation, topic, document))
+        _translated(operation, lambda: self._link.call("PublishToTopic", request))
 
-    def _message_of(self, operation: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a JSON message, or on Lite a binary one that holds the same as text.
+    def _publish_request(
+        self, operation: str, topic: str, document: documents.Document
+    ) -> documents.Document:
+        """Return a request with a JSON message, or on Lite a binary one that holds it as text.
 
         Lite takes a JSON message of some thirty values or more and then ends, without a word, every
         subscription that it is due to.
         """
-        if not _is_lite():
-            return {"jsonMessage": {"message": document}}
-        return {"binaryMessage": {"message": self._encode(operation, document)}}
+        if _is_lite():
+            blob = self._encode(operation, document)
+            return {"topic": topic, "publishMessage": {"binaryMessage": {"message": blob}}}
+        head = documents.encode({"topic": topic}).removesuffix(b"}")
+        message = documents.encode(document)
+        return b'%b,"publishMessage":{"jsonMessage":{"message":%b}}}' % (head, message)
 
-    def _encode(self, operation: str, document: Mapping[str, Any]) -> str:
+    def _encode(self, operation: str, document: documents.Document) -> str:
         """Return a document as a blob within the limit."""
         text = _translated(operation, lambda: documents.encode(document))
         limit = self.message_limit
@@ -147,7 +152,7 @@ class Nucleus:
             topic=topic,
         )
 
-    def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish_to_iot_core(self, topic: str, document: documents.Document) -> None:
         """Hand a JSON document to the nucleus for AWS IoT Core, at least once (QoS 1).
 
         Raises NucleusError, for a document beyond the limit without sending it.

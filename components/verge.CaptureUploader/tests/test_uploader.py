@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import captures
 import pytest
 from capture_uploader import choice, service, settings, spool, upload
+from edge_ipc import documents
 
 KILLS = int(os.environ.get("VERGE_UPLOADER_KILLS", "5"))
 SOURCE = Path(service.__file__).parents[1]
@@ -35,7 +36,7 @@ class MemoryLink:
     def watch_configuration(self, changed: Callable[[], None]) -> None:
         self.changed = changed
 
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, document: documents.Document) -> None:
         pass
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> Any:

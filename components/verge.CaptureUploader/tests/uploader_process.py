@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capture_uploader import service, spool, upload
-from edge_ipc import process
+from edge_ipc import documents, process
 
 upload.FIRST_DELAY = upload.LONGEST_DELAY = 0.05
 
@@ -30,7 +30,7 @@ class Pipe:
     def watch_configuration(self, changed: Callable[[], None]) -> None:
         pass
 
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, document: documents.Document) -> None:
         pass
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> None:

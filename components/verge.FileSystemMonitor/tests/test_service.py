@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_ipc import nucleus
+from edge_ipc import documents, nucleus
 from file_system_monitor import directories, inbox, ledger, service, watch
 
 
@@ -51,13 +51,13 @@ class MemoryLink:
     def watch_configuration(self, changed: Callable[[], None]) -> None:
         self.changed = changed
 
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, document: documents.Document) -> None:
         with self.condition:
             if self.error:
                 self.failures += 1
                 self.condition.notify_all()
                 raise self.error
-            sent = json.loads(json.dumps(document, ensure_ascii=False).encode())
+            sent = json.loads(documents.encode(document))
             if topic == "verge/files/counters":
                 self.counted.append(sent)
             elif topic == "verge/rejections":

@@ -5,12 +5,12 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_ipc import nucleus, values
+from edge_ipc import documents, nucleus, values
 from object_detection import annotate, detector, inbox, service, session
 from object_detection.errors import DetectionError, ModelError
 
@@ -44,9 +44,9 @@ class MemoryLink:
     def watch_configuration(self, changed: Callable[[], None]) -> None:
         self.changed = changed
 
-    def publish(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, document: documents.Document) -> None:
         with self.published:
-            self.local.append((topic, json.loads(json.dumps(document))))
+            self.local.append((topic, json.loads(documents.encode(document))))
             self.published.notify_all()
 
     def subscribe(self, topic: str, received: Callable[[Any], None]) -> Subscription:
@@ -55,11 +55,11 @@ class MemoryLink:
         self.subscriptions[topic] = received
         return Subscription(self, topic)
 
-    def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish_to_iot_core(self, topic: str, document: documents.Document) -> None:
         self.cloud_attempts += 1
         if self.cloud_error:
             raise self.cloud_error
-        self.cloud.append((topic, dict(document)))
+        self.cloud.append((topic, json.loads(documents.encode(document))))
 
     def report_running(self) -> None:
         self.running = True

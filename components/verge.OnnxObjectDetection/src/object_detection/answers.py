@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edge_ipc import documents
 from edge_ipc import link as links
 from edge_ipc import nucleus as ipc
 
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 class Link(links.Link, Protocol):
     """The nucleus as this component needs it."""
 
-    def publish_to_iot_core(self, topic: str, document: Mapping[str, Any]) -> None:
+    def publish_to_iot_core(self, topic: str, document: documents.Document) -> None:
         """Publish to AWS IoT Core."""
 
 
@@ -72,10 +73,11 @@ class Answers:
             self._publish(outcome.document)
             return Given(event, outcome.document)
         analysis, document = self._conclude(event, outcome, began)
-        kept = self._keep(event, document)
+        text = documents.encode(document)
+        kept = self._keep(event, text)
         if analysis is not None and not kept:
             document["annotated"] = None  # There is no room for it either.
-        self._publish(document)
+        self._publish(document, text if kept else None)
         return Given(event, document, analysis, kept=kept)
 
     def complete(self, given: Given) -> None:
@@ -130,20 +132,22 @@ class Answers:
         document["timings_ms"]["total"] = round(total, 3)
         return document
 
-    def _keep(self, event: messages.FileEvent, document: Mapping[str, Any]) -> bool:
+    def _keep(self, event: messages.FileEvent, text: bytes) -> bool:
         try:
-            self._store.save(event.id, document)
+            self._store.save(event.id, text)
         except OSError as error:
             # Still published: an answer that a restart could repeat is better than none.
             _log.error("Result not stored id=%s reason=%s", event.id, error)
             return False
         return True
 
-    def _publish(self, document: Mapping[str, Any]) -> None:
+    def _publish(self, document: Mapping[str, Any], text: bytes | None = None) -> None:
+        """Publish a document, of which there may be the text already."""
         chosen = self._settings
         topic = chosen.result_topic if messages.is_result(document) else chosen.rejection_topic
         try:
-            self._link.publish(topic, self._shortened(document))
+            short = self._shortened(document)
+            self._link.publish(topic, short if short is not document or text is None else text)
         except ipc.NucleusError as error:
             _log.warning("Answer not published id=%s reason=%s", document.get("id"), error)
 

@@ -11,8 +11,9 @@ import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edge_ipc import documents
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _PART = ".part"
@@ -60,12 +61,12 @@ class ResultStore:
             os.close(former.descriptor)  # That answer was never stored, so the event came again.
         self._expected[identity] = _open_part(self._document_path(identity))
 
-    def save(self, identity: str, document: Mapping[str, Any]) -> None:
+    def save(self, identity: str, document: documents.Document) -> None:
         """Store the document of an id, and drop the oldest beyond `keep`. Raises OSError.
 
         From then on a killed process loses nothing; `sync` makes it outlast a power cut.
         """
-        data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        data = documents.encode(document)
         part = self._expected.pop(identity, None) or _open_part(self._document_path(identity))
         _finish(part, data)
         self._known[identity] = None
@@ -116,6 +117,10 @@ def _open_part(target: Path) -> _Part:
 
 def _finish(part: _Part, data: bytes) -> None:
     """Write a file and give it its name."""
-    with os.fdopen(part.descriptor, "wb") as file:
-        file.write(data)
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(part.descriptor, left) :]
+    finally:
+        os.close(part.descriptor)
     os.replace(part.path, part.target)  # noqa: PTH105 - its path was made ahead of time

@@ -6,7 +6,7 @@ import collections
 import contextlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -41,6 +41,13 @@ class IpcConnectionError(IpcError):
         super().__init__("ConnectionError", message)
 
 
+class _Arrived(NamedTuple):
+    """One message of a stream."""
+
+    envelope: rpc.Envelope
+    payload: framing.Payload
+
+
 class IpcClient:
     """One connection, used by one thread at a time; a context manager.
 
@@ -54,7 +61,8 @@ class IpcClient:
         self._socket: socket.socket | None = None
         self._decoder = framing.Decoder()
         self._last_stream = 0
-        self._arrived: dict[int, collections.deque[framing.Message]] = {}
+        self._envelopes = rpc.EnvelopeReader()
+        self._arrived: dict[int, collections.deque[_Arrived]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -117,7 +125,7 @@ class IpcClient:
                 message = self._next(stream, _deadline(timeout))
                 if message.payload:
                     yield _content(message)
-                if _number(message, rpc.MESSAGE_FLAGS) & rpc.Flag.TERMINATE_STREAM:
+                if message.envelope.flags & rpc.Flag.TERMINATE_STREAM:
                     return
         finally:
             self._end(stream)
@@ -152,7 +160,7 @@ class IpcClient:
             framing.string(rpc.VERSION, rpc.PROTOCOL_VERSION),
         )
         answer = self._next(0, _deadline(CONNECT_TIMEOUT))
-        if not _number(answer, rpc.MESSAGE_FLAGS) & rpc.Flag.CONNECTION_ACCEPTED:
+        if not answer.envelope.flags & rpc.Flag.CONNECTION_ACCEPTED:
             raise IpcConnectionError(f"cannot use {self._path}: the nucleus refused the token")
 
     def _send(
@@ -179,7 +187,7 @@ class IpcClient:
         except OSError as error:
             raise self._lost(error) from error
 
-    def _next(self, stream: int, deadline: float | None) -> framing.Message:
+    def _next(self, stream: int, deadline: float | None) -> _Arrived:
         arrived = self._arrived[stream]
         while not arrived:
             self._read(deadline)
@@ -202,18 +210,19 @@ class IpcClient:
         self._decoder.feed(data)
         try:
             while (frame := self._decoder.next_frame()) is not None:
-                self._sort(framing.decode_frame(frame))
-        except framing.FrameError as error:
+                self._sort(frame)
+        except (framing.FrameError, rpc.ProtocolError) as error:
             raise self._lost(error) from error
 
-    def _sort(self, message: framing.Message) -> None:
-        if _number(message, rpc.MESSAGE_TYPE) == rpc.MessageType.PROTOCOL_ERROR:
-            reason = message.payload.decode(errors="replace")
+    def _sort(self, frame: framing.Frame) -> None:
+        envelope, stream = self._envelopes.read(frame.headers)
+        if envelope.type == rpc.MessageType.PROTOCOL_ERROR:
+            reason = frame.payload.decode(errors="replace")
             raise self._lost(f"the nucleus reported a protocol error: {reason}")
         # A stream that was ended here may still have messages on their way.
-        arrived = self._arrived.get(_number(message, rpc.STREAM_ID))
+        arrived = self._arrived.get(stream)
         if arrived is not None:
-            arrived.append(message)
+            arrived.append(_Arrived(envelope, frame.payload))
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
@@ -228,17 +237,12 @@ def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _number(message: framing.Message, name: str) -> int:
-    value = message.get(name)
-    return value if isinstance(value, int) else 0
-
-
-def _content(message: framing.Message) -> dict[str, Any]:
+def _content(message: _Arrived) -> dict[str, Any]:
     try:
         content = msgspec.json.decode(message.payload, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise IpcError("DeserializeError", f"cannot read the answer: {error}") from error
-    if _number(message, rpc.MESSAGE_TYPE) == rpc.MessageType.APPLICATION_MESSAGE:
+    if message.envelope.type == rpc.MessageType.APPLICATION_MESSAGE:
         return content
-    name = str(message.get(rpc.MODEL) or "UnknownError").rpartition("#")[2]
+    name = (message.envelope.model or "UnknownError").rpartition("#")[2]
     raise IpcError(name, str(content.get("message") or content.get("_message") or name))

@@ -66,6 +66,7 @@ class Envelope(NamedTuple):
     flags: int
     operation: str | None
     version: str | None
+    model: str | None
 
 
 class EnvelopeReader:
@@ -113,6 +114,7 @@ def read_envelope(block: bytes) -> tuple[Envelope, int, int]:
         int(found[MESSAGE_FLAGS]),
         _text(found.get(OPERATION)),
         _text(found.get(VERSION)),
+        _text(found.get(MODEL)),
     )
     return envelope, int(found[STREAM_ID]), stream_at
 

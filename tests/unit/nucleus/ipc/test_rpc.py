@@ -38,7 +38,7 @@ def test_many_blocks() -> None:
     reader = rpc.EnvelopeReader()
     for number in range(500):
         block = _block(number, framing.string("operation", f"op{number}"))
-        assert reader.read(block) == (rpc.Envelope(0, 2, f"op{number}", None), number)
+        assert reader.read(block) == (rpc.Envelope(0, 2, f"op{number}", None, None), number)
 
 
 @pytest.mark.parametrize(
