@@ -1,5 +1,6 @@
 """The ledger, also after crashes, damage and at its limit."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -104,6 +105,29 @@ def test_a_damaged_ledger_is_put_aside(tmp_path: Path, content: bytes) -> None:
     book = ledger.Ledger(path)
     fill(book, 1)
     assert (tmp_path / "ledger.damaged").read_bytes() == content
+
+
+def test_is_tidied_where_nobody_waits(tmp_path: Path) -> None:
+    """What was written goes into the file itself when asked, and not in the middle of a change."""
+
+    def held_by_the_file_itself() -> int:
+        alone = tmp_path / "alone"
+        shutil.copy(tmp_path / "ledger", alone)
+        copy = ledger.Ledger(alone)
+        try:
+            return copy.open_count()
+        finally:
+            copy.close()
+
+    book = ledger.Ledger(tmp_path / "ledger")
+    fill(book, *range(ledger.TIDY_EVERY - 1))
+    book.tidy()
+    assert held_by_the_file_itself() == 0, "too little for it to be worth the time"
+    fill(book, ledger.TIDY_EVERY)
+    assert held_by_the_file_itself() == 0, "it was not asked to"
+    book.tidy()
+    assert held_by_the_file_itself() == ledger.TIDY_EVERY
+    book.close()
 
 
 def test_an_unknown_version_is_put_aside(tmp_path: Path) -> None:

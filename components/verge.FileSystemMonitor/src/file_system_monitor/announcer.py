@@ -61,6 +61,7 @@ class Announcer:
                 self._deliver(entry, wanted)
             else:
                 self._refuse(entry, entry.refusal, wanted)
+        self._ledger.tidy()  # A file that comes now waits for those before it anyway.
 
     def next_due(self, wanted: Settings) -> float | None:
         """Return when `announce` has something to do, seconds of a monotonic clock."""

@@ -8,7 +8,7 @@ directories finds again under the same ids.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 CAPACITY = 250_000
 """Rows kept, about 50 MB: the files that wait for an answer and those that still lie there."""
+
+TIDY_EVERY = 100
+"""Changes, at most 500 pages: SQLite brings the file up to date by itself, in the middle of the
+change that makes it 1,000."""
 
 _PENDING, _DELIVERED, _ACKNOWLEDGED = 0, 1, 2
 _VERSION = 2
@@ -76,6 +80,7 @@ class Ledger:
                     part.replace(part.with_name(f"{path.name}.damaged{suffix}"))
             self._database = _open(path)
         self._rows = self._count("")
+        self._untidied = 0
 
     def close(self) -> None:
         """Close the file."""
@@ -136,6 +141,17 @@ class Ledger:
         )
         return changed > 0
 
+    def tidy(self) -> None:
+        """Bring the file up to date if much was written, which takes as long as the disk does.
+
+        To be called where nobody waits. What fails here is tried again by SQLite itself.
+        """
+        if self._untidied < TIDY_EVERY:
+            return
+        self._untidied = 0
+        with suppress(sqlite3.Error):
+            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def path_of(self, identity: str) -> str | None:
         """Return the path of a file that is known by this id. Raises LedgerError."""
         rows = self._query("SELECT path FROM files WHERE id = ?", (identity,))
@@ -173,6 +189,7 @@ class Ledger:
     def _change(self, statement: str, values: Sequence[Any]) -> int:
         try:
             with closing(self._database.execute(statement, values)) as cursor:
+                self._untidied += 1
                 return cursor.rowcount
         except sqlite3.Error as error:
             raise LedgerError(f"cannot write the ledger: {error}") from error
