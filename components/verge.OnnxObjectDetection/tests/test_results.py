@@ -56,6 +56,8 @@ def test_removes_the_oldest(tmp_path: Path) -> None:
     for identity in "abcde":
         store.save_picture(identity, b"picture")
         store.save(identity, {"id": identity})
+    assert store.find("a") is not None, "saving takes no time for that"
+    store.prune()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         f"{identity}.{ending}" for identity in "cde" for ending in ("json", "jpg")
     )

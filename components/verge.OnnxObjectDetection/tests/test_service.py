@@ -161,6 +161,15 @@ def test_answers_in_order(bench: Bench, pictures: Path, tmp_path: Path) -> None:
     assert bench.link.running
 
 
+def test_only_the_newest_results_are_kept(tmp_path: Path, loaded: Any, pictures: Path) -> None:
+    """`keepResults` bounds what lies in the output directory, rejections included."""
+    with Bench(tmp_path, loaded, {"keepResults": "2"}) as bench:
+        for identity in "12345":
+            bench.send(identity, pictures / "chelsea.png" if identity > "2" else "/no/picture.png")
+        bench.link.wait(5)
+    assert {path.stem for path in bench.results.iterdir()} == {"4", "5"}
+
+
 def test_a_result_beyond_the_limit_of_the_nucleus_is_shortened(
     bench: Bench, pictures: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,6 +90,7 @@ class Answers:
             )
         if given.kept:
             self._sync(given.event)
+            self._prune()
         if messages.is_result(given.document) and self._settings.publish_to_iot_core:
             self._cloud.publish(self._settings.iot_core_topic, self._shortened(given.document))
         if given.analysis is not None and given.document["annotated"]:
@@ -156,6 +157,12 @@ class Answers:
             self._store.sync(event.id)
         except OSError as error:
             _log.error("Result may not outlast a power cut id=%s reason=%s", event.id, error)
+
+    def _prune(self) -> None:
+        try:
+            self._store.prune()
+        except OSError as error:
+            _log.warning("Old results not removed reason=%s", error)
 
     def _shortened(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what the nucleus takes of a document; the stored one is always whole."""

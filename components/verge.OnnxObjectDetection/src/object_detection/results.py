@@ -31,7 +31,7 @@ class ResultStore:
         self._expected: dict[str, _Part] = {}
         """What is open already."""
         self._known = self._scan()
-        self._prune()
+        self.prune()
 
     def find(self, identity: str) -> dict[str, Any] | None:
         """Return the stored document of an id; None if there is none that is whole."""
@@ -62,7 +62,7 @@ class ResultStore:
         self._expected[identity] = _open_part(self._document_path(identity))
 
     def save(self, identity: str, document: documents.Document) -> None:
-        """Store the document of an id, and drop the oldest beyond `keep`. Raises OSError.
+        """Store the document of an id. Raises OSError.
 
         From then on a killed process loses nothing; `sync` makes it outlast a power cut.
         """
@@ -71,7 +71,6 @@ class ResultStore:
         _finish(part, data)
         self._known[identity] = None
         self._known.move_to_end(identity)
-        self._prune()
 
     def sync(self, identity: str) -> None:
         """Bring the document of an id to the disk. Raises OSError."""
@@ -80,6 +79,17 @@ class ResultStore:
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
+
+    def prune(self) -> None:
+        """Drop the oldest beyond `keep`. Raises OSError.
+
+        To be called after every `save`, though not at once: to remove two files takes longer than
+        to write one. Another thread may save meanwhile.
+        """
+        while len(self._known) > self.keep:
+            identity, _ = self._known.popitem(last=False)
+            self._document_path(identity).unlink(missing_ok=True)
+            self.picture_path(identity).unlink(missing_ok=True)
 
     def _document_path(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"
@@ -94,12 +104,6 @@ class ResultStore:
                 elif entry.name.endswith(".json") and entry.is_file():
                     found.append((entry.stat().st_mtime_ns, entry.name.removesuffix(".json")))
         return OrderedDict((identity, None) for _, identity in sorted(found))
-
-    def _prune(self) -> None:
-        while len(self._known) > self.keep:
-            identity, _ = self._known.popitem(last=False)
-            self._document_path(identity).unlink(missing_ok=True)
-            self.picture_path(identity).unlink(missing_ok=True)
 
 
 class _Part(NamedTuple):
