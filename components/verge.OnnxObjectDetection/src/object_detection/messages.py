@@ -134,14 +134,14 @@ def shorten(document: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]
     found = document.get("detections")
     if limit is None or not found or len(documents.encode(document)) <= limit:
         return document
-    bare = {**document, "detections": [], "truncated": len(found)}
-    room = limit - len(documents.encode(bare))
+    bare = {**document, "detections": [], "truncated": 0}
+    room = limit - len(documents.encode(bare)) + len("0")
     kept = 0
-    for detection in found:
-        room -= len(documents.encode(detection)) + len(",")
-        if room < 0:
+    for number, detection in enumerate(found, 1):
+        room -= len(documents.encode(detection)) + len("," if kept else "")
+        if room < len(str(len(found) - number)):
             break
-        kept += 1
+        kept = number
     return {**bare, "detections": found[:kept], "truncated": len(found) - kept}
 
 
