@@ -309,20 +309,20 @@ def test_a_directory_below_that_goes_and_comes_back_is_watched(
     below = bench.pictures / "below"
     below.mkdir()
     busy, go_on = threading.Event(), threading.Event()
+    publish = MemoryLink.publish
+
+    def hold(link: MemoryLink, topic: str, document: Mapping[str, Any]) -> None:
+        busy.set()
+        assert go_on.wait(20)
+        publish(link, topic, document)
+
+    monkeypatch.setattr(MemoryLink, "publish", hold)
+    bench.drop("first.png")  # It was there before, so the thread that reads events is free.
     with bench.running() as link:
-        publish = link.publish
-
-        def hold(topic: str, document: Mapping[str, Any]) -> None:
-            busy.set()
-            assert go_on.wait(20)
-            publish(topic, document)
-
-        monkeypatch.setattr(link, "publish", hold)
-        bench.drop("first.png")
         assert busy.wait(20)
         below.rename(bench.pictures / "aside")
         (bench.pictures / "aside").rename(below)
-        wait_until(lambda: bench.inbox._queue.qsize() == 4)  # It came and went, twice.
+        wait_until(lambda: len(bench.inbox._mailbox) == 4)  # It came and went, twice.
         go_on.set()
         bench.drop("last.png")
         link.wait_for(lambda: "last.png" in link.names())
@@ -432,6 +432,44 @@ def test_looks_again_at_what_was_another_file(bench: Bench) -> None:
         link.wait_for(lambda: link.announced[-1][1]["modified"] == 1_000_000_000)
         link.answer()
         wait_until(lambda: bench.open_count() == 0)
+
+
+def test_a_file_that_comes_alone_is_announced_by_the_thread_that_saw_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to wake up for it, and it is announced again as soon as any other."""
+    monkeypatch.setattr(directories, "WHEN_WATCHED", 3600.0)
+    threads = []
+    publish = MemoryLink.publish
+
+    def note(link: MemoryLink, topic: str, document: Mapping[str, Any]) -> None:
+        threads.append(threading.current_thread())
+        publish(link, topic, document)
+
+    monkeypatch.setattr(MemoryLink, "publish", note)
+    with bench.running() as link:
+        wait_until(lambda: bench.inbox._work is not None)
+        bench.drop("alone.png")
+        link.wait_for(lambda: len(link.announced) == 2)
+        link.answer()
+    assert threads[0] is bench.watcher._inotify
+    assert threads[1] is not threads[0]
+
+
+def test_an_error_that_nobody_foresaw_ends_the_monitor(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It leaves to be started anew, whichever thread was at work, and announces the file then."""
+    with monkeypatch.context() as broken, bench.running() as link:
+        wait_until(lambda: bench.inbox._work is not None)
+        broken.setattr(link, "publish", lambda *_: 1 / 0)
+        bench.drop("odd.png")
+        wait_until(lambda: bench.inbox._stop is not None)
+        assert bench.inbox._stop == inbox.Stop(1, "a file was not taken")
+    assert "A file was not taken path=" in caplog.text
+    with bench.running() as link:
+        link.wait_names("odd.png")
+        link.answer()
 
 
 def test_the_inbox_is_bounded() -> None:

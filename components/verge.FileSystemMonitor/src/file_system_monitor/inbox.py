@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
+import functools
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from edge_ipc import mailbox
 
 from file_system_monitor import poll, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 LIMIT = 20_000
 """Events that may wait. What does not fit is found again by a look at the directories."""
@@ -46,21 +51,30 @@ class Inbox:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._mailbox: mailbox.Mailbox[Item] = mailbox.Mailbox()
+        self._work: Callable[[watch.Completed], None] | None = None
         self._lock = threading.Lock()
         self._overflowed = False
         self._changed = False
         self._stop: Stop | None = None
 
+    def lend(self, work: Callable[[watch.Completed], None]) -> None:
+        """Have who brings a complete file work on it, while nothing else waits or is worked on."""
+        self._work = work
+
     def put_event(self, event: watch.Event | poll.Settled) -> None:
         """Take a file system event; beyond the limit only the fact that some were lost."""
-        if self._queue.qsize() >= self._limit:
+        if isinstance(event, watch.Completed) and self._mailbox.at_once(
+            functools.partial(self._work_on, event)
+        ):
+            return
+        if len(self._mailbox) >= self._limit:
             with self._lock:
                 if self._overflowed:
                     return
                 self._overflowed = True
             event = watch.Overflowed()
-        self._queue.put(event)
+        self._mailbox.put(event)
 
     def put_document(self, document: Any) -> None:
         """Take an answer; a document without a usable id answers nothing."""
@@ -68,8 +82,8 @@ class Inbox:
         if not isinstance(identity, str) or len(identity) > _LONGEST_ID:
             return
         # A lost answer is asked for again.
-        if self._queue.qsize() < self._limit:
-            self._queue.put(Answered(identity, document.get("code") == "changed"))
+        if len(self._mailbox) < self._limit:
+            self._mailbox.put(Answered(identity, document.get("code") == "changed"))
 
     def put_change(self) -> None:
         """Note that the configuration changed; several notes make one."""
@@ -77,21 +91,27 @@ class Inbox:
             if self._changed:
                 return
             self._changed = True
-        self._queue.put(Changed())
+        self._mailbox.put(Changed())
 
     def put_stop(self, code: int, reason: str) -> None:
         """Ask the service to leave; the first reason counts."""
         self._stop = self._stop or Stop(code, reason)
-        self._queue.put(self._stop)
+        self._mailbox.put(self._stop)
+
+    def wake(self) -> None:
+        """Have `take` return, because something is due sooner than it was told."""
+        self._mailbox.wake()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Have the turn to work on what was taken, and on what is due."""
+        return self._mailbox.turn()
 
     def take(self, seconds: float) -> Item | None:
         """Return what comes next; None after that many seconds. A stop comes first."""
-        try:
-            item = self._queue.get(timeout=max(0.0, seconds))
-        except queue.Empty:
-            return self._stop
+        item = self._mailbox.take(seconds)
         if self._stop:
-            self._queue.put(item)  # `take_answers` may want it.
+            if item is not None:
+                self._mailbox.put(item)  # `take_answers` may want it.
             return self._stop
         with self._lock:
             if isinstance(item, Changed):
@@ -102,8 +122,11 @@ class Inbox:
 
     def take_answers(self) -> list[Answered]:
         """Return the answers that are left when the service leaves."""
-        left = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                left.append(self._queue.get_nowait())
+        left = [self._mailbox.take(0) for _ in range(len(self._mailbox))]
         return [item for item in left if isinstance(item, Answered)]
+
+    def _work_on(self, event: watch.Completed) -> bool:
+        if self._work is None or self._stop:
+            return False
+        self._work(event)
+        return True

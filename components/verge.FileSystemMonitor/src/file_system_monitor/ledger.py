@@ -201,7 +201,8 @@ def _lies_there(file: FileState) -> bool:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, timeout=10)
+    # One thread at a time uses it, though not always the same.
+    database = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     try:
         _prepare(database)
     except BaseException:

@@ -1,7 +1,8 @@
-"""Watch, look, enter into the ledger, announce: the monitor's one thread of work.
+"""Watch, look, enter into the ledger, announce: the monitor's work, one thing at a time.
 
-It owns the ledger; the inotify thread, the pollers' and the connection's only put what happened
-into its inbox.
+One thread does it. The pollers' threads and the connection's only put what happened into its inbox,
+and so does the one that reads inotify, unless there is nothing else to do: then it does the work
+itself, because a waking thread takes longer than all of it.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Service:
         self._next_check = 0.0
         self._next_count = 0.0
         self._rescan_at: float | None = None
+        self._wakes_at = 0.0
+        """When something is due, seconds of a monotonic clock."""
 
     def start(self) -> None:
         """Subscribe, look at the directories and report RUNNING. Raises NucleusError."""
@@ -79,18 +82,40 @@ class Service:
 
     def run(self) -> int:
         """Work until asked to stop; return the exit code."""
+        self._announce()
+        self._inbox.lend(self._take_at_once)
         while True:
-            self._announcer.announce(self._settings)
-            item = self._inbox.take(self._deadline() - time.monotonic())
-            if isinstance(item, inbox.Stop):
-                for answer in self._inbox.take_answers():
-                    self._announcer.answered(answer.id)
-                if item.code == 0:  # Otherwise there is no nucleus that would listen.
-                    self._announcer.report_counters(self._settings)
-                _log.info("Stopping reason=%s", item.reason)
-                return item.code
-            self._handle(item)
-            self._keep_time()
+            item = self._inbox.take(self._wakes_at - time.monotonic())
+            with self._inbox.turn():
+                if isinstance(item, inbox.Stop):
+                    return self._leave(item)
+                self._handle(item)
+                self._keep_time()
+                self._announce()
+
+    def _take_at_once(self, event: watch.Completed) -> None:
+        """Do on the thread that reads inotify what `run` would do."""
+        sleeps_until = self._wakes_at
+        try:
+            self._handle(event)
+            self._announce()
+        except Exception:  # noqa: BLE001 - watchdog would only end its thread
+            _log.exception("A file was not taken path=%r", event.path)
+            self._inbox.put_stop(1, "a file was not taken")
+        if self._wakes_at < sleeps_until:
+            self._inbox.wake()
+
+    def _leave(self, asked: inbox.Stop) -> int:
+        for answer in self._inbox.take_answers():
+            self._announcer.answered(answer.id)
+        if asked.code == 0:  # Otherwise there is no nucleus that would listen.
+            self._announcer.report_counters(self._settings)
+        _log.info("Stopping reason=%s", asked.reason)
+        return asked.code
+
+    def _announce(self) -> None:
+        self._announcer.announce(self._settings)
+        self._wakes_at = self._deadline()
 
     def _handle(self, item: inbox.Item | None) -> None:
         match item:
