@@ -39,6 +39,8 @@ class Bench:
         self.answered = threading.Condition()
         self.prepared = threading.Semaphore(0)
         self.special: dict[str, Callable[[], Any]] = {}
+        self.clear = threading.Event()
+        self.clear.set()
         self.expected = threading.Semaphore(0)
         self.pipeline = pipeline.Pipeline(
             self.network,  # type: ignore[arg-type]
@@ -64,6 +66,7 @@ class Bench:
         return lambda: self._complete(event)
 
     def _complete(self, event: FileEvent) -> None:
+        assert self.clear.wait(10)
         self.completed.append(event.id)
         if event.id == "incomplete":
             raise RuntimeError("the disk is full")
@@ -84,6 +87,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     made = Bench(*request.param)
     yield made
     made.network.go.set()
+    made.clear.set()
     made.pipeline.close()
 
 
@@ -211,6 +215,33 @@ def test_what_is_left_to_do_follows_every_answer_once(bench: Bench) -> None:
     bench.network.go.set()
     thread.join(10)
     assert bench.ids() == bench.completed == ["alone", "again", *backlog]
+
+
+def test_what_is_left_to_do_holds_up_no_answer(bench: Bench) -> None:
+    """Answers go out while nothing of what follows them is done yet."""
+    bench.clear.clear()
+    names = ["a", "b", "c", "d"]  # There is room for as many.
+    bench.put(*names)
+    with bench.answered:
+        assert bench.answered.wait_for(lambda: len(bench.answers) == len(names), 10)
+    assert bench.completed == []
+    bench.clear.set()
+    assert bench.ids() == bench.completed == names
+
+
+def test_what_would_have_to_wait_is_refused(bench: Bench) -> None:
+    """An offered picture is taken as long as there is room, and again once there is."""
+    bench.network.go.clear()
+    room = 3 + bench.network.batch * bench.network.lookers
+    names = [str(number) for number in range(room + 2)]
+    assert [bench.pipeline.offer(FileEvent(name, "/x")) for name in names] == [
+        *[True] * room,
+        *[False] * 2,
+    ]
+    bench.network.go.set()
+    assert bench.ids() == names[:room]
+    assert bench.pipeline.offer(FileEvent("later", "/x"))
+    assert bench.ids()[-1] == "later"
 
 
 def test_only_so_many_are_in_hand(bench: Bench) -> None:

@@ -56,10 +56,12 @@ class MemoryLink:
         return Subscription(self, topic)
 
     def publish_to_iot_core(self, topic: str, document: documents.Document) -> None:
-        self.cloud_attempts += 1
-        if self.cloud_error:
-            raise self.cloud_error
-        self.cloud.append((topic, json.loads(documents.encode(document))))
+        with self.published:
+            self.cloud_attempts += 1
+            self.published.notify_all()
+            if self.cloud_error:
+                raise self.cloud_error
+            self.cloud.append((topic, json.loads(documents.encode(document))))
 
     def report_running(self) -> None:
         self.running = True
@@ -68,6 +70,12 @@ class MemoryLink:
         with self.published:
             assert self.published.wait_for(lambda: len(self.local) >= count, 30)
             return self.local[:count]
+
+    def wait_cloud(self, attempts: int) -> list[tuple[str, dict[str, Any]]]:
+        """Wait for what follows an answer."""
+        with self.published:
+            assert self.published.wait_for(lambda: self.cloud_attempts >= attempts, 30)
+            return list(self.cloud)
 
 
 class Models:
@@ -157,7 +165,8 @@ def test_answers_in_order(bench: Bench, pictures: Path, tmp_path: Path) -> None:
     annotated = Path(answers[0][1]["annotated"])
     assert annotated == bench.results / "1.jpg"
     assert bench.drawn(annotated)[:2] == b"\xff\xd8"
-    assert [topic for topic, _ in bench.link.cloud] == ["verge/press-01/detections"] * 2
+    cloud = bench.link.wait_cloud(2)
+    assert [topic for topic, _ in cloud] == ["verge/press-01/detections"] * 2
     assert bench.link.running
 
 
@@ -194,7 +203,7 @@ def test_a_result_beyond_the_limit_of_the_nucleus_is_shortened(
     )
     bench.send("1", pictures / "coffee.png")
     assert bench.link.wait(2)[1][1] == told
-    assert [document for _, document in bench.link.cloud][:1] == [told]
+    assert [document for _, document in bench.link.wait_cloud(1)][:1] == [told]
 
 
 def test_an_id_is_analysed_once(bench: Bench, pictures: Path, tmp_path: Path) -> None:
@@ -235,6 +244,7 @@ def test_configuration_changes_while_running(bench: Bench, pictures: Path, tmp_p
     assert (topic, document["detections"], document["annotated"]) == ("other/results", [], None)
     assert list(bench.link.subscriptions) == ["other/files"]
     assert (tmp_path / "elsewhere" / "1.json").is_file()
+    bench.service._pipeline.wait()
     assert not bench.link.cloud
 
 
@@ -370,15 +380,14 @@ def test_refuses_to_start_with_a_wrong_configuration(tmp_path: Path, loaded: Any
 
 
 def test_a_nucleus_without_iot_core_is_asked_once(
-    bench: Bench, pictures: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, loaded: Any, pictures: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where IoT Core is not supported this is said once, and the results stay local."""
-    bench.link.cloud_error = nucleus.NucleusError("publish", "no such thing", supported=False)
-    for identity in "123":
-        bench.send(identity, pictures / "chelsea.png")
-    bench.link.wait(3)
-    bench.send("4", "/no/such/picture.png")
-    bench.link.wait(4)
+    with Bench(tmp_path, loaded, {}) as bench:
+        bench.link.cloud_error = nucleus.NucleusError("publish", "no such thing", supported=False)
+        for identity in "123":
+            bench.send(identity, pictures / "chelsea.png")
+        bench.link.wait(3)
     assert bench.link.cloud_attempts == 1
     assert caplog.text.count("Results stay on the device") == 1
 
@@ -392,11 +401,12 @@ def test_a_failing_iot_core_is_tried_again(
     bench.send("2", pictures / "chelsea.png")
     bench.send("3", "/no/such/picture.png")
     bench.link.wait(3)
+    bench.link.wait_cloud(2)
     bench.link.cloud_error = None
     bench.send("4", pictures / "chelsea.png")
     bench.send("5", "/no/such/picture.png")
     bench.link.wait(5)
-    assert [document["id"] for _, document in bench.link.cloud] == ["4"]
+    assert [document["id"] for _, document in bench.link.wait_cloud(3)] == ["4"]
     assert caplog.text.count("Results stay on the device") == 1
 
 
@@ -464,6 +474,31 @@ def test_whatever_a_library_does_is_a_rejection(
     assert second[0] == "verge/detections"
 
 
+def test_events_that_come_during_a_change_wait_their_turn(
+    bench: Bench, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the configuration changes nothing is looked at; then all is, in the order it came."""
+    changing, go_on = threading.Event(), threading.Event()
+    read = bench.link.read_configuration
+
+    def read_late() -> dict[str, Any]:
+        changing.set()
+        assert go_on.wait(30)
+        return {**read(), "resultTopic": "other/results"}
+
+    monkeypatch.setattr(bench.link, "read_configuration", read_late)
+    bench.link.changed()
+    assert changing.wait(30)
+    for identity in "123":
+        bench.send(identity, pictures / "chelsea.png")
+    assert bench.link.local == []
+    go_on.set()
+    answers = bench.link.wait(3)
+    assert [(topic, document["id"]) for topic, document in answers] == [
+        ("other/results", identity) for identity in "123"
+    ]
+
+
 def test_the_inbox_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """An id waits once, and what does not fit is dropped for its sender to deliver again."""
     box = inbox.Inbox(limit=2)
@@ -476,6 +511,20 @@ def test_the_inbox_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     box.done(first)  # type: ignore[arg-type]
     box.put_document({"id": "c", "path": "/x"})
     assert [box.take().id, box.take().id] == ["b", "c"]  # type: ignore[union-attr]
+
+
+def test_only_an_idle_worker_lends_its_work() -> None:
+    """An event is offered to the lent work when none waits; one that it refuses waits."""
+    box, offered = inbox.Inbox(), []
+    for identity in ("early", "a", "b", "c"):
+        if identity == "a":
+            box.lend(lambda event: bool(offered.append(event.id)) or event.id != "b")
+            assert box.take(0).id == "early"  # type: ignore[union-attr]
+            with box.turn():
+                pass
+        box.put_document({"id": identity, "path": "/x"})
+    assert offered == ["a", "b"]
+    assert [box.take(0).id, box.take(0).id] == ["b", "c"]  # type: ignore[union-attr]
 
 
 def test_a_stop_comes_before_what_waits() -> None:

@@ -8,7 +8,9 @@ several lookers share the cores, a picture each; or several pictures, if the mod
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -22,6 +24,9 @@ from object_detection.messages import FileEvent
 
 DECODERS = 2
 """More decode no faster than one network can look."""
+
+COURTESY = 10
+"""Niceness of the thread that clears up."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,12 +94,24 @@ class Pipeline:
             threading.Thread(target=self._look, name="infer") for _ in range(detector.lookers)
         ]
         self._finisher = threading.Thread(target=self._finish, name="answer")
-        for thread in (*self._lookers, self._finisher):
+        self._left: queue.SimpleQueue[Rest | None] = queue.SimpleQueue()
+        self._clearer = threading.Thread(target=self._clear, name="rest")
+        for thread in (*self._lookers, self._finisher, self._clearer):
             thread.start()
 
     def put(self, event: FileEvent) -> None:
         """Take an event, waiting until there is room."""
         self._room.acquire()
+        self._begin(event)
+
+    def offer(self, event: FileEvent) -> bool:
+        """Take an event if there is room; return whether."""
+        if not self._room.acquire(blocking=False):
+            return False
+        self._begin(event)
+        return True
+
+    def _begin(self, event: FileEvent) -> None:
         alone = self._count(+1) == 1
         future = None if alone else self._decoders.submit(self._prepare_safely, event)
         self._begun.put((event, future))
@@ -112,6 +129,8 @@ class Pipeline:
             thread.join()
         self._seen.put(None)
         self._finisher.join()
+        self._left.put(None)
+        self._clearer.join()
         self._decoders.shutdown()
 
     def _prepare_safely(self, event: FileEvent) -> Stored | Prepared | PictureError:
@@ -186,9 +205,9 @@ class Pipeline:
                     self._expect(event)
                 seen.awaited = True
                 for rest in seen.answers.result():
-                    self._complete(rest)
+                    self._left.put(rest)
             else:
-                self._complete(self._answer_safely(*seen))
+                self._left.put(self._answer_safely(*seen))
 
     def _answer_turn(self, turn: _Turn, outcomes: list[Outcome]) -> Iterable[Rest]:
         for (event, _), outcome in zip(turn.pictures, outcomes, strict=True):
@@ -202,13 +221,17 @@ class Pipeline:
             _log.exception("Answering failed id=%s", event.id)
             return _nothing
 
-    def _complete(self, rest: Rest) -> None:
-        try:
-            rest()
-        except Exception:  # noqa: BLE001 - the answer was given
-            _log.exception("Something was left undone after an answer")
-        finally:
-            self._room.release()
+    def _clear(self) -> None:
+        """Do what nobody waits for, on what the others leave of the processor."""
+        with contextlib.suppress(OSError):  # Not everywhere may a thread have its own niceness.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COURTESY)
+        while (rest := self._left.get()) is not None:
+            try:
+                rest()
+            except Exception:  # noqa: BLE001 - the answer was given
+                _log.exception("Something was left undone after an answer")
+            finally:
+                self._room.release()
 
 
 def _nothing() -> None:

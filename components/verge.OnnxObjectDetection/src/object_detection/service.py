@@ -1,7 +1,8 @@
 """Answer every file event with exactly one result or rejection, in the order they came.
 
-The connection's thread only puts events into a bounded inbox: what does not fit is dropped, and its
-sender delivers it again. This thread hands them to the pipeline.
+The connection's thread hands an event to the pipeline itself where it need not wait for that; or it
+puts it into a bounded inbox: what does not fit is dropped, and its sender delivers it again. From
+there another thread hands the events to the pipeline.
 """
 
 from __future__ import annotations
@@ -78,24 +79,35 @@ class Service:
 
     def run(self) -> int:
         """Work until asked to stop; return the exit code."""
+        self._inbox.lend(self._take_at_once)
         while True:
-            match self._inbox.take(LOOK_SECONDS):
-                case inbox.Stop(code, reason):
-                    _log.info("Stopping reason=%s", reason)
-                    if code == 0:  # Otherwise there is no nucleus that would listen.
+            item = self._inbox.take(LOOK_SECONDS)
+            with self._inbox.turn():
+                if isinstance(item, inbox.Stop):
+                    _log.info("Stopping reason=%s", item.reason)
+                    if item.code == 0:  # Otherwise there is no nucleus that would listen.
                         self.close()
-                    return code
-                case messages.FileEvent() as event:
-                    self._begun[event.id] = time.perf_counter()
-                    self._pipeline.put(event)
-                case inbox.Changed():
-                    self._pipeline.wait()
-                    self._reconfigure()
-                case None:
-                    pass
-            if self._next_look <= time.monotonic():
-                self._next_look = time.monotonic() + LOOK_SECONDS
-                self._look_for_another_model()
+                    return item.code
+                self._handle(item)
+
+    def _take_at_once(self, event: messages.FileEvent) -> bool:
+        """Take an event on the thread that brings it; return False if that would have to wait."""
+        self._begun[event.id] = time.perf_counter()
+        return self._pipeline.offer(event)
+
+    def _handle(self, item: messages.FileEvent | inbox.Changed | None) -> None:
+        match item:
+            case messages.FileEvent() as event:
+                self._begun[event.id] = time.perf_counter()
+                self._pipeline.put(event)
+            case inbox.Changed():
+                self._pipeline.wait()
+                self._reconfigure()
+            case None:
+                pass
+        if self._next_look <= time.monotonic():
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            self._look_for_another_model()
 
     def close(self) -> None:
         """Answer what is in hand, and end."""
