@@ -124,9 +124,9 @@ class Spool:
         ]
 
     def remove(self, numbers: Collection[int]) -> None:
-        """Forget messages that have been delivered."""
+        """Forget messages that have been delivered; after a power cut some may be sent again."""
         if numbers:
-            with self._db.transaction():
+            with self._db.transaction(synced=False):
                 for number in numbers:
                     self._db.execute("DELETE FROM spool WHERE number = ?", number)
             self._count()

@@ -67,7 +67,7 @@ class Database:
             self._connection = sqlite3.connect(file, isolation_level=None, timeout=10)
             file.chmod(0o600)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
+            self._set_syncing("FULL")
             ((found,),) = self._connection.execute("PRAGMA quick_check(1)").fetchall()
             if found != "ok":
                 raise DamagedError(f"cannot use {file}: {found}")
@@ -95,13 +95,19 @@ class Database:
             )
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
         """Do everything inside or nothing; on return it is on disk. May be nested.
 
-        Raises StoreError if that fails, as every method does.
+        What is not `synced` outlasts the process but maybe not a power cut, unless a later one that
+        is follows; it spares the milliseconds that the disk takes. Raises StoreError if that fails,
+        as every method does.
         """
         if self._connection.in_transaction:
             yield
+            return
+        if not synced:
+            with self._unsynced(), self.transaction():
+                yield
             return
         with self._explained():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -116,6 +122,18 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    @contextlib.contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        self._set_syncing("NORMAL")
+        try:
+            yield
+        finally:
+            self._set_syncing("FULL")
+
+    def _set_syncing(self, mode: str) -> None:
+        with self._explained():
+            self._connection.execute(f"PRAGMA synchronous={mode}")
 
     @contextlib.contextmanager
     def part(self) -> Iterator[None]:

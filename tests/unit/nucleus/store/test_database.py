@@ -53,6 +53,30 @@ def test_full_disk_is_explained(tmp_path: Path) -> None:
         assert db.rows("SELECT component FROM configuration") == []
 
 
+def test_only_what_asks_for_it_spares_the_sync(tmp_path: Path) -> None:
+    """Every other transaction waits for the disk, also after one that failed unsynced."""
+    with contextlib.closing(database.Database(tmp_path / "db")) as db:
+        with db.transaction(synced=False):
+            db.execute("INSERT INTO roots VALUES ('g', 'kept', '1.0.0')")
+            assert _syncing(db) == NORMAL
+        assert _syncing(db) == FULL
+        with pytest.raises(RuntimeError), db.transaction(synced=False):
+            _write_and_fail(db)
+        assert _syncing(db) == FULL
+        with db.transaction(), db.transaction(synced=False):
+            assert _syncing(db) == FULL, "the outer one waits for the disk"
+        assert db.rows("SELECT component FROM roots") == [("kept",)]
+
+
+NORMAL, FULL = 1, 2
+"""SQLite's numbers."""
+
+
+def _syncing(db: database.Database) -> int:
+    ((found,),) = db.rows("PRAGMA synchronous")
+    return int(found)
+
+
 def _write_and_fail(db: database.Database) -> None:
     with db.transaction():
         with db.transaction():
