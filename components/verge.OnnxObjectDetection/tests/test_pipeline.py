@@ -232,7 +232,7 @@ def test_what_is_left_to_do_holds_up_no_answer(bench: Bench) -> None:
 def test_what_would_have_to_wait_is_refused(bench: Bench) -> None:
     """An offered picture is taken as long as there is room, and again once there is."""
     bench.network.go.clear()
-    room = 3 + bench.network.batch * bench.network.lookers
+    room = 4 + bench.network.batch * bench.network.lookers
     names = [str(number) for number in range(room + 2)]
     assert [bench.pipeline.offer(FileEvent(name, "/x")) for name in names] == [
         *[True] * room,
@@ -255,7 +255,7 @@ def test_only_so_many_are_in_hand(bench: Bench) -> None:
 
     thread = threading.Thread(target=put)
     thread.start()
-    for _ in range(3 + bench.network.batch * bench.network.lookers):
+    for _ in range(4 + bench.network.batch * bench.network.lookers):
         assert bench.prepared.acquire(timeout=10)
     assert not bench.prepared.acquire(timeout=0.2)
     assert not done.is_set()

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 from edge_ipc import nucleus, process, values
 
 from object_detection import annotate, errors, inbox, service, shelf
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         models.stopped.set()
 
     process.prepare(stop)
+    cv2.setNumThreads(1)  # More wait spinning, for what the pipeline makes better use of.
     try:
         annotate.prepare()
         # When the link is gone nothing can be answered: leave, so that the nucleus starts anew.

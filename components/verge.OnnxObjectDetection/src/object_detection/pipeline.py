@@ -76,8 +76,9 @@ class Pipeline:
         self._prepare = prepare
         self._expect = expect
         self._answer = answer
-        # A decoded picture is large, so only so many are in hand; the others wait as events.
-        self._limit = DECODERS + detector.lookers * detector.batch + 1
+        # A decoded picture is large, so only so many are in hand; the others wait as events. One
+        # more may be answered, and one cleared up.
+        self._limit = DECODERS + detector.lookers * detector.batch + 2
         self._room = threading.Semaphore(self._limit)
         self._decoders = ThreadPoolExecutor(DECODERS, "decode")
         self._begun: queue.SimpleQueue[_Begun | None] = queue.SimpleQueue()
