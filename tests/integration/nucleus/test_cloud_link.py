@@ -142,9 +142,10 @@ async def test_component_uses_its_credentials(
 ) -> None:
     """boto3 in a component finds credentials and S3 without any configuration; others get none."""
     reader = (
-        "import boto3, sys\n"
+        "import boto3, os, sys\n"
         "body = boto3.client('s3').get_object(Bucket=sys.argv[1], Key=sys.argv[2])['Body'].read()\n"
-        "open('read', 'wb').write(body)\n"
+        "with open('part', 'wb') as file: file.write(body)\n"
+        "os.rename('part', 'read')\n"
     )
     one = recipes.Component(
         f"{PRESS}.{thing}",
