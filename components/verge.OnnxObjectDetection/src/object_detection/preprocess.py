@@ -66,8 +66,6 @@ def prepare_input(
         canvas = np.full((spec.height, spec.width, 3), spec.pad, dtype=np.uint8)
         right, bottom = geometry.left + size[0], geometry.top + size[1]
         canvas[geometry.top : bottom, geometry.left : right] = resized
-    if spec.colour == "BGR":
-        canvas = canvas[:, :, ::-1]
     return _arrange(canvas, spec), geometry
 
 
@@ -85,9 +83,13 @@ def _place(width: int, height: int, spec: Input) -> tuple[Geometry, tuple[int, i
 
 def _arrange(canvas: NDArray[np.uint8], spec: Input) -> Tensor:
     channels_last = spec.layout == "NHWC"
-    arranged = canvas if channels_last else canvas.transpose(2, 0, 1)
+    backwards = spec.colour == "BGR"
+    if channels_last:
+        arranged = np.ascontiguousarray(canvas[:, :, ::-1]) if backwards else canvas
+    else:
+        arranged = _split(canvas, backwards=backwards)
     if spec.type == "uint8":
-        tensor: Tensor = np.ascontiguousarray(arranged)
+        tensor: Tensor = arranged
     else:
         tensor = _normalise(arranged, spec, (3,) if channels_last else (3, 1, 1))
     if spec.type == "float16":
@@ -95,16 +97,27 @@ def _arrange(canvas: NDArray[np.uint8], spec: Input) -> Tensor:
     return tensor if spec.layout == "CHW" else tensor[None]
 
 
+def _split(canvas: NDArray[np.uint8], *, backwards: bool) -> NDArray[np.uint8]:
+    """Return the channels one after the other, the last one first if asked."""
+    planes = np.empty((3, *canvas.shape[:2]), dtype=np.uint8)
+    cv2.split(canvas, list(planes[::-1] if backwards else planes))
+    return planes
+
+
 def _normalise(
     values: NDArray[np.uint8], spec: Input, channels: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Apply (v / divide - mean) / std as one multiplication and one addition per channel."""
     std = np.array(spec.std, dtype=np.float32)
-    factor = 1 / (np.float32(spec.divide) * std)
+    factor = np.float32(1) / (np.float32(spec.divide) * std)
     shift = np.array(spec.mean, dtype=np.float32) / std
-    # Moving single bytes about and widening them afterwards is quicker than both at once.
-    tensor = np.ascontiguousarray(values).astype(np.float32)
-    tensor *= factor.reshape(channels)
+    # Bytes are moved about above and widened here, which is quicker than both at once.
+    tensor = np.multiply(values, _spread(factor, channels), dtype=np.float32)
     if shift.any():
-        tensor -= shift.reshape(channels)
+        tensor -= _spread(shift, channels)
     return tensor
+
+
+def _spread(values: NDArray[np.float32], channels: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a value per channel in the shape to calculate with, as one if all are the same."""
+    return values[:1].reshape(()) if (values == values[0]).all() else values.reshape(channels)
