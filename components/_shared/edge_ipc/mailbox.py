@@ -1,7 +1,7 @@
 """What waits for a service's one thread of work, and the turn to work, which it can lend.
 
-To wake a thread takes a tenth of a millisecond, and several where the cores are busy. So who brings
-something while the worker has nothing to do may work on it in the worker's place.
+To wake a thread takes a tenth of a millisecond, and several tenths where the cores are busy. So who
+brings something while the worker has nothing to do may work on it in the worker's place.
 """
 
 from __future__ import annotations

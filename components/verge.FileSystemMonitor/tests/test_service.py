@@ -459,7 +459,7 @@ def test_a_file_that_comes_alone_is_announced_by_the_thread_that_saw_it(
 def test_an_error_that_nobody_foresaw_ends_the_monitor(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It leaves to be started anew, whichever thread was at work, and announces the file then."""
+    """On the thread that saw the file, too: it leaves to be started anew, and announces it then."""
     with monkeypatch.context() as broken, bench.running() as link:
         wait_until(lambda: bench.inbox._work is not None)
         broken.setattr(link, "publish", lambda *_: 1 / 0)

@@ -11,6 +11,9 @@ import pytest
 from verge.nucleus import errors
 from verge.nucleus.store import database
 
+NORMAL, FULL = 1, 2
+"""What SQLite's `PRAGMA synchronous` answers."""
+
 
 def test_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     """An error inside a transaction undoes everything, nested parts included."""
@@ -66,10 +69,6 @@ def test_only_what_asks_for_it_spares_the_sync(tmp_path: Path) -> None:
         with db.transaction(), db.transaction(synced=False):
             assert _syncing(db) == FULL, "the outer one waits for the disk"
         assert db.rows("SELECT component FROM roots") == [("kept",)]
-
-
-NORMAL, FULL = 1, 2
-"""SQLite's numbers."""
 
 
 def _syncing(db: database.Database) -> int:
