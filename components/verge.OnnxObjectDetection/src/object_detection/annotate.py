@@ -36,8 +36,9 @@ def draw_detections(
     smaller_by = min(1.0, _LONGEST_SIDE / max(rows, columns))
     size = (max(1, round(columns * smaller_by)), max(1, round(rows * smaller_by)))
     scale = size[0] / (width or columns)
-    smaller = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    canvas = cv2.cvtColor(smaller, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
+    if size != (columns, rows):
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    canvas = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
     # The best detection is drawn last, so that it lies on top.
     for detection in reversed(detections):
         _draw(canvas, detection, scale)

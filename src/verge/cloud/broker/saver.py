@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 POLL = 0.002
+FIRST_POLL = 0.8  # of the time the last save took
 MIN_GAP = 0.01  # a request during a save is lost on mosquitto: leave it time to finish
 GAP_FACTOR = 3.0  # of the time a save took: it serves nobody meanwhile
 ASK_AGAIN = 1.0
@@ -41,6 +42,8 @@ class Saver:
         self._generation = generation
         self._held: list[Held] = []
         self._task: asyncio.Task[None] | None = None
+        self._took = 0.0
+        """Seconds of the last save."""
 
     def hold(self, generation: int, release: Callable[[], None]) -> None:
         """Call `release` when all that this process of mosquitto knows now has been saved.
@@ -64,11 +67,12 @@ class Saver:
                 batch, self._held = self._held, []
                 began = loop.time()
                 await self._save_once()
+                self._took = loop.time() - began
                 for held in batch:
                     # A later process may never have heard of what an earlier one acknowledged.
                     if held.generation == self._generation():
                         held.release()
-                await asyncio.sleep(max(MIN_GAP, GAP_FACTOR * (loop.time() - began)))
+                await asyncio.sleep(max(MIN_GAP, GAP_FACTOR * self._took))
         finally:
             self._task = None
 
@@ -79,8 +83,10 @@ class Saver:
         began = asked = loop.time()
         complained = False
         self._save()
+        pause = min(ASK_AGAIN, max(POLL, FIRST_POLL * self._took))
         while self._version() == before and self._generation() == generation:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(pause)
+            pause = POLL
             now = loop.time()
             if now - asked > ASK_AGAIN:
                 asked = now

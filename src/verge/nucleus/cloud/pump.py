@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Protocol
 
 from verge.nucleus import logs
@@ -45,47 +46,66 @@ class Pump:
     def __init__(self, waiting: spool.Spool) -> None:
         self._spool = waiting
         self._wake = asyncio.Event()
-        self._in_flight: set[int] = set()
-        self._delivered: list[int] = []
+        self._in_flight = 0
+        self._sent = 0
+        """The number of the last message that was sent over this connection."""
+        self._delivered: list[spool.Spooled] = []
         """Messages that the broker has and the spool has yet to forget."""
+        self._more = True
+        """Whether messages may wait behind the last one that was sent."""
         self._stuck = False
-        waiting.changed = self._wake.set
+        waiting.changed = self._came
 
     async def run(self, connection: Publisher) -> None:
         """Send until cancelled. What is not acknowledged is sent again over the next connection."""
-        self._in_flight = set(self._delivered)
+        self._in_flight = self._sent = 0
+        self._more = True
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     self._wake.clear()
                     for waiting in self._next():
-                        self._in_flight.add(waiting.number)
                         tasks.create_task(self._send(connection, waiting))
                     await self._wake.wait()
         finally:
-            self._next()
+            with contextlib.suppress(StoreError):
+                self._forget()
 
-    def _next(self) -> list[spool.Spooled]:
+    def _came(self) -> None:
+        self._more = True
+        self._wake.set()
+
+    def _next(self) -> Sequence[spool.Spooled]:
         """Forget what was delivered; return what to send now, nothing while the disk fails."""
         try:
-            self._spool.remove(self._delivered)
-            self._in_flight.difference_update(self._delivered)
-            self._delivered.clear()
-            oldest = self._spool.oldest(WINDOW)
+            self._forget()
+            room = WINDOW - self._in_flight
+            if not self._more or room <= 0:
+                return ()
+            found = self._spool.oldest(room, self._sent)
         except StoreError as error:
             if not self._stuck:
                 log.error("Messages wait, the spool cannot be used", reason=error)  # noqa: TRY400
             self._stuck = True
             asyncio.get_running_loop().call_later(STORE_PAUSE, self._wake.set)
-            return []
+            return ()
         self._stuck = False
-        return [waiting for waiting in oldest if waiting.number not in self._in_flight]
+        self._more = len(found) == room
+        self._in_flight += len(found)
+        if found:
+            self._sent = found[-1].number
+        return found
+
+    def _forget(self) -> None:
+        self._spool.remove(self._delivered)
+        self._delivered.clear()
 
     async def _send(self, connection: Publisher, waiting: spool.Spooled) -> None:
         with contextlib.suppress(errors.UnreachableError):
             if reason := await self._deliver(connection, waiting):
                 log.error("Message dropped", topic=waiting.message.topic_name, reason=reason)
-            self._delivered.append(waiting.number)
+            self._in_flight -= 1
+            self._delivered.append(waiting)
             self._wake.set()
 
     async def _deliver(self, connection: Publisher, waiting: spool.Spooled) -> str:

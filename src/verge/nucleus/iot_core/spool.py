@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -72,6 +72,8 @@ class Spooled(msgspec.Struct, frozen=True):
 
     number: int
     qos: int
+    size: int
+    """How much of the spool it takes."""
     message: Message
 
 
@@ -113,23 +115,43 @@ class Spool:
             raise
         self.changed()
 
-    def oldest(self, most: int) -> Sequence[Spooled]:
-        """Return the first messages in the order in which they came; expired ones go."""
-        expired = self._db.rows("SELECT number FROM spool WHERE expires <= ?", self._clock())
-        self.remove([number for (number,) in expired])
-        rows = self._db.rows("SELECT number, qos, message FROM spool ORDER BY number LIMIT ?", most)
+    def oldest(self, most: int, after: int = 0) -> Sequence[Spooled]:
+        """Return the first messages behind a number in the order in which they came.
+
+        Expired ones go.
+        """
+        now = self._clock()
+        rows = self._rows_behind(after, most)
+        if any(expires is not None and expires <= now for _, _, _, expires, _ in rows):
+            with self._db.transaction(synced=False):
+                self._db.execute("DELETE FROM spool WHERE expires <= ?", now)
+            self._count()
+            rows = self._rows_behind(after, most)
         return [
-            Spooled(number, qos, msgspec.json.decode(text, type=Message))
-            for number, qos, text in rows
+            Spooled(number, qos, size, msgspec.json.decode(text, type=Message))
+            for number, qos, size, _, text in rows
         ]
 
-    def remove(self, numbers: Collection[int]) -> None:
+    def remove(self, delivered: Collection[Spooled]) -> None:
         """Forget messages that have been delivered; after a power cut some may be sent again."""
-        if numbers:
-            with self._db.transaction(synced=False):
-                for number in numbers:
-                    self._db.execute("DELETE FROM spool WHERE number = ?", number)
-            self._count()
+        if not delivered:
+            return
+        freed = 0
+        with self._db.transaction(synced=False):
+            for each in delivered:
+                # One of QoS 0 may have made way meanwhile.
+                freed += each.size * self._db.execute(
+                    "DELETE FROM spool WHERE number = ?", each.number
+                )
+        self._used -= freed
+
+    def _rows_behind(self, number: int, most: int) -> list[tuple[Any, ...]]:
+        return self._db.rows(
+            "SELECT number, qos, size, expires, message FROM spool "
+            "WHERE number > ? ORDER BY number LIMIT ?",
+            number,
+            most,
+        )
 
     def _store(self, message: Message, qos: int) -> None:
         if self._used + message.size > self._limit and not self._make_room(message.size):

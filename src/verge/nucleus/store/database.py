@@ -151,11 +151,11 @@ class Database:
         with self._explained():
             self._connection.execute("RELEASE part")
 
-    def execute(self, statement: str, *values: Any) -> None:
-        """Run one statement."""
+    def execute(self, statement: str, *values: Any) -> int:
+        """Run one statement; return how many rows it changed."""
         faults.write_point()
         with self._explained():
-            self._connection.execute(statement, values)
+            return self._connection.execute(statement, values).rowcount
 
     def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for every row."""

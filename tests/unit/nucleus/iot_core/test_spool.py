@@ -75,10 +75,32 @@ async def test_delivered_messages_go(db: database.Database) -> None:
     """What was delivered takes no room any more."""
     queue = spool.Spool(db)
     await asyncio.gather(*(queue.put(message(str(n)), 1) for n in range(3)))
-    queue.remove([each.number for each in queue.oldest(2)])
+    queue.remove(queue.oldest(2))
     assert waiting(queue) == ["2"]
-    queue.remove([each.number for each in queue.oldest(2)])
+    queue.remove(queue.oldest(2))
     assert queue.used == 0
+
+
+async def test_message_that_made_way_frees_its_room_once(db: database.Database) -> None:
+    """A message that made way while it was being delivered is not counted out a second time."""
+    size = message().size
+    queue = spool.Spool(db, limit=2 * size)
+    await queue.put(message("a"), 0)
+    sent = queue.oldest(1)
+    await queue.put(message("b"), 1)
+    await queue.put(message("c"), 1)
+    queue.remove(sent)
+    assert waiting(queue) == ["b", "c"]
+    assert queue.used == spool.Spool(db).used == 2 * size
+
+
+async def test_oldest_goes_on_behind_a_number(db: database.Database) -> None:
+    """Who has some messages already gets those that came after them."""
+    queue = spool.Spool(db)
+    await asyncio.gather(*(queue.put(message(str(n)), 1) for n in range(4)))
+    first = queue.oldest(2)
+    following = queue.oldest(9, after=first[-1].number)
+    assert [each.message.topic_name for each in following] == ["2", "3"]
 
 
 async def test_full_spool(db: database.Database) -> None:
