@@ -126,3 +126,19 @@ def test_remembers_only_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for number in range(1, 20):
         captures.pass_over(result_of(tmp_path / "p" / "x.jpg", str(number)))
     assert [n for n in range(20) if captures.knows(str(n))] == [0, *range(15, 20)]
+
+
+def test_only_what_waits_is_synced(tmp_path: Path) -> None:
+    """The disk is not asked to sync a picture passed over, and is for the capture after it."""
+    captures = spool.Spool(tmp_path)
+    modes: list[int] = []
+
+    def note_mode(statement: str) -> None:
+        if statement.startswith("INSERT"):
+            modes.append(captures._database.execute("PRAGMA synchronous").fetchone()[0])
+
+    captures._database.set_trace_callback(note_mode)
+    captures.pass_over(result_of(tmp_path / "p" / "0.jpg", "0"))
+    captures.take(result_of(tmp_path / "p" / "1.jpg", "1"), BIG, drop_oldest=True)
+    normal, full = 1, 2
+    assert modes == [normal, full]

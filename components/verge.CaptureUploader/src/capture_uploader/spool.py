@@ -100,7 +100,10 @@ class Spool:
         return bool(self._query("SELECT 1 FROM captures WHERE id = ?", (identity,)))
 
     def pass_over(self, result: Result) -> None:
-        """Remember that a result's picture is not wanted, or cannot be had."""
+        """Remember that a result's picture is not wanted, or cannot be had.
+
+        After a power cut it may be looked at again, so the disk is not asked to sync.
+        """
         self._insert(result, _PASSED, "", 0)
 
     def take(self, result: Result, most_bytes: int, *, drop_oldest: bool) -> list[str]:
@@ -200,18 +203,20 @@ class Spool:
         return dropped
 
     def _insert(self, result: Result, state: int, suffix: str, size: int) -> None:
-        with self._arrived:
-            self._change(
+        with self._transaction(synced=state == _WAITING):
+            self._database.execute(
                 "INSERT OR IGNORE INTO captures (id, state, device, time, suffix, size) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (result.id, state, result.device, result.time, suffix, size),
             )
-            self._change(
+            self._database.execute(
                 "DELETE FROM captures WHERE state != ? AND number <= "
                 "(SELECT max(number) FROM captures) - ?",
                 (_WAITING, REMEMBERED),
             )
-            self._arrived.notify_all()
+        if state == _WAITING:
+            with self._arrived:
+                self._arrived.notify_all()
 
     def _remove_leftovers(self) -> None:
         kept = {row[0] for row in self._query("SELECT id FROM captures WHERE state = 1", ())}
@@ -231,6 +236,20 @@ class Spool:
     def _change(self, statement: str, values: Sequence[Any]) -> None:
         with self._failing("write"):
             self._database.execute(statement, values)
+
+    @contextlib.contextmanager
+    def _transaction(self, *, synced: bool) -> Iterator[None]:
+        """Do everything inside or nothing; what is not `synced` may be lost in a power cut."""
+        with self._failing("write"):
+            if not synced:
+                self._database.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with self._database:
+                    self._database.execute("BEGIN IMMEDIATE")
+                    yield
+            finally:
+                if not synced:
+                    self._database.execute("PRAGMA synchronous = FULL")
 
     @contextlib.contextmanager
     def _failing(self, what: str) -> Iterator[None]:

@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 POLL = 0.002
 FIRST_POLL = 0.8  # of the time the last save took
-MIN_GAP = 0.01  # a request during a save is lost on mosquitto: leave it time to finish
+# A request during a save is lost on mosquitto, so it has time to finish. A region takes as long to
+# answer, and who runs devices beside the cloud needs the processor for them.
+MIN_GAP = 0.05
 GAP_FACTOR = 3.0  # of the time a save took: it serves nobody meanwhile
 ASK_AGAIN = 1.0
 COMPLAIN = 10.0
