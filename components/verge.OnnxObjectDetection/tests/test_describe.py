@@ -16,7 +16,7 @@ def test_names_inputs_and_outputs(card_path: Path, capsys: pytest.CaptureFixture
     """Name, type and shape are what a card has to say."""
     code, document = run(card_path.parent / "nanodet-g-416.onnx", capsys)
     assert code == 0
-    assert document["has"].startswith("input images float32 [1, 3, 416, 416]; output output0 ")
+    assert document["has"].startswith("input images uint8 [1, 3, 416, 416]; output output0 ")
 
 
 def test_says_what_the_metadata_settles(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

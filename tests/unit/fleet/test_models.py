@@ -56,7 +56,7 @@ def test_checks_a_card_or_the_model_beside_it(
             assert drawn.format == "JPEG"
     report.print_model_check(result)
     shown = capsys.readouterr().out
-    assert "nanodet-g-416 1.0.0, read as ultralytics_v8" in shown
+    assert "nanodet-g-416 1.0.1, read as ultralytics_v8" in shown
     assert "chelsea.png" in shown
     assert "astronaut.jpg" in shown
 
@@ -96,7 +96,7 @@ def test_a_broken_promise_fails(
         pytest.param(
             "alone/nanodet-g-416.onnx",
             "cannot check alone/nanodet-g-416.onnx: no card lies beside it; the model has input "
-            "images float32 [1, 3, 416, 416]; output output0 float32 [1, 84, ",
+            "images uint8 [1, 3, 416, 416]; output output0 float32 [1, 84, ",
             id="alone",
         ),
         pytest.param("empty/x.onnx", "cannot check empty/x.onnx: cannot load the mod", id="empty"),
@@ -126,7 +126,7 @@ def test_refuses_what_is_no_model(
     ("changes", "message"),
     [
         pytest.param({"sha256": "x"}, "model.yaml: sha256: must be a SHA-256", id="card"),
-        pytest.param({"sha256": "0" * 64}, "its SHA-256 is dbfddfb8", id="model"),
+        pytest.param({"sha256": "0" * 64}, "its SHA-256 is ac20def3", id="model"),
         pytest.param(
             {"output": {"family": "yolo"}}, "the choices are: ultralytics_v8", id="family"
         ),
