@@ -57,7 +57,7 @@ def test_reads_the_card_that_ships(card_path: Path) -> None:
         pytest.param(
             "input/type", "int8", "input/type: must be float32 or float16 or uint8", id="type"
         ),
-        pytest.param("input/type", "uint8", "input/type: uint8 wants divide 1", id="bytes"),
+        pytest.param("input/divide", 255, "input/type: uint8 wants divide 1", id="bytes"),
         pytest.param("input/size", [416.5, 416], "input/size: must be whole", id="part of a pixel"),
         pytest.param("output", "yolo", "output: must be a map", id="output"),
         pytest.param("output/families", "x", "output/families: is unknown", id="slip in output"),

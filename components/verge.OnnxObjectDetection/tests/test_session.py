@@ -279,7 +279,7 @@ def test_runs_as_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
 def test_runs_side_by_side_share_the_threads(card_path: Path) -> None:
     """In a backlog as many runs as there are threads, at most four, see what one alone sees."""
     found = card.read_card(card_path)
-    tensor = np.random.default_rng(7).standard_normal((1, 3, 416, 416), dtype=np.float32)
+    tensor = np.random.default_rng(7).integers(0, 256, (1, 3, 416, 416), dtype=np.uint8)
     for threads, lookers in ((1, 1), (2, 2), (9, session.MOST_LOOKERS)):
         loaded = session.load_session(found, session.Running(threads=threads))
         assert loaded.lookers == lookers
