@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import invoke
-from invoke.parser import Argument, ParserContext
+from invoke.parser import Argument, Parser, ParserContext
 
 import verge
 from verge.fleet import errors, output
@@ -85,6 +85,14 @@ def _wrong_usage() -> Iterator[None]:
 
 class Program(invoke.Program):
     """Invoke's program, which shows a FleetError as one sentence and a next step."""
+
+    _made: Parser | None = None
+
+    def _make_parser(self) -> Parser:
+        # Invoke takes the help of options out of the verbs, so that a second parser has none.
+        if self._made is None:
+            self._made = super()._make_parser()
+        return self._made
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse the options that stand before the verb."""

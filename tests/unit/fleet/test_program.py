@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import invoke
@@ -82,3 +84,19 @@ def test_wrong_usage_is_told(
     told = capsys.readouterr().err.splitlines()
     assert told == [f"ERROR {said}", told[1]]
     assert told[1].startswith("TIP ./inv --list")
+
+
+def test_help_explains_each_option() -> None:
+    """`./inv --help VERB` says what every option of the verb is for."""
+    done = subprocess.run(
+        [sys.executable, "-m", "verge.fleet.program", "--help", "drop"],
+        cwd=REPOSITORY,
+        env={"PYTHONPATH": str(REPOSITORY / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    options = done.stdout.partition("Options:\n")[2].splitlines()
+    explained = [line.strip().partition("   ") for line in options if line.startswith("  -")]
+    assert len(explained) >= 4
+    assert all(text.strip() for _, _, text in explained)

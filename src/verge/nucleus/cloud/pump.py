@@ -79,10 +79,8 @@ class Pump:
         """Forget what was delivered; return what to send now, nothing while the disk fails."""
         try:
             self._forget()
-            room = WINDOW - self._in_flight
-            if not self._more or room <= 0:
-                return ()
-            found = self._spool.oldest(room, self._sent)
+            room = WINDOW - self._in_flight if self._more else 0
+            found = self._spool.oldest(room, self._sent) if room > 0 else ()
         except StoreError as error:
             if not self._stuck:
                 log.error("Messages wait, the spool cannot be used", reason=error)  # noqa: TRY400
@@ -90,7 +88,8 @@ class Pump:
             asyncio.get_running_loop().call_later(STORE_PAUSE, self._wake.set)
             return ()
         self._stuck = False
-        self._more = len(found) == room
+        if room > 0:
+            self._more = len(found) == room
         self._in_flight += len(found)
         if found:
             self._sent = found[-1].number
