@@ -112,9 +112,9 @@ class Process:
         for reader in self._readers:
             reader.drain()
         self._close_input()
-        if self._exit is None:
-            self._popen.poll()  # it was killed, and must not stay as a zombie
+        if self._exit is None and self._popen.poll() is not None:
             self._forget_pidfd()
+        # One that was killed a moment ago may take another to end; then `_ended` reaps it.
 
     def _begin(self) -> None:
         assert self._popen.stdin  # noqa: S101 - a pipe, see above

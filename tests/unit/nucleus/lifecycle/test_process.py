@@ -216,3 +216,16 @@ def test_links_are_given_and_never_followed(tmp_path: Path) -> None:
     assert (given / "link").lstat().st_uid == nobody.uid
     assert (tmp_path / "outside").stat().st_uid == 0
     assert tmp_path.stat().st_uid == 0
+
+
+async def test_one_that_ends_after_its_release_is_reaped(tmp_path: Path) -> None:
+    """A process that is killed and takes a moment to end leaves no zombie and tells nothing."""
+    observer = Observer()
+    launched = launch("exec sleep 60", tmp_path, observer)
+    launched.release()
+    os.kill(launched.pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while Path(f"/proc/{launched.pid}").exists():
+            await asyncio.sleep(0.01)
+    assert not launched.running
+    assert not observer.end.done()
