@@ -179,6 +179,15 @@ def test_only_the_newest_results_are_kept(tmp_path: Path, loaded: Any, pictures:
     assert {path.stem for path in bench.results.iterdir()} == {"4", "5"}
 
 
+def test_what_was_driven_out_is_not_drawn(tmp_path: Path, loaded: Any, pictures: Path) -> None:
+    """A result that newer ones drove out before it was drawn leaves no annotated picture."""
+    with Bench(tmp_path, loaded, {"keepResults": "1"}) as bench:
+        for number in range(8):
+            bench.send(str(number), pictures / "chelsea.png")
+        bench.link.wait(8)
+    assert sorted(path.name for path in bench.results.iterdir()) == ["7.jpg", "7.json"]
+
+
 def test_a_result_beyond_the_limit_of_the_nucleus_is_shortened(
     bench: Bench, pictures: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -93,7 +93,12 @@ class Answers:
             self._prune()
         if messages.is_result(given.document) and self._settings.publish_to_iot_core:
             self._cloud.publish(self._settings.iot_core_topic, self._shortened(given.document))
-        if given.analysis is not None and given.document["annotated"]:
+        # In a backlog, newer results may have driven this one out already.
+        if (
+            given.analysis is not None
+            and given.document["annotated"]
+            and self._store.keeps(given.event.id)
+        ):
             self._annotate(given.event, given.analysis)
 
     def _conclude(

@@ -44,6 +44,10 @@ class ResultStore:
             return None
         return document if isinstance(document, dict) else None
 
+    def keeps(self, identity: str) -> bool:
+        """Whether the document of an id is stored and has not been dropped since."""
+        return identity in self._known
+
     def picture_path(self, identity: str) -> Path:
         """Return where the annotated picture of an id is kept."""
         return self.directory / f"{identity}.jpg"
@@ -88,8 +92,9 @@ class ResultStore:
         """
         while len(self._known) > self.keep:
             identity, _ = self._known.popitem(last=False)
-            self._document_path(identity).unlink(missing_ok=True)
+            # The document goes last: it alone tells the next start that there is something.
             self.picture_path(identity).unlink(missing_ok=True)
+            self._document_path(identity).unlink(missing_ok=True)
 
     def _document_path(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"
