@@ -42,7 +42,10 @@ def take_bytes(where: Project, file: Path) -> Path:
     document = yaml.safe_load(text)
     models.check_model(where, card)  # Says what is wrong with a card or a model that is no good.
     if document["input"].get("type") == BYTES:
-        raise FleetError(f"{shown}: the network takes bytes already")
+        raise FleetError(
+            f"{shown}: the network takes bytes already",
+            "there is nothing to do; inv model-check shows what it finds",
+        )
     model = card.parent / document["file"]
     changed = _change_network(model, document["input"])
     described = _change_card(text, document, hashlib.sha256(changed).hexdigest())
@@ -94,7 +97,14 @@ def _change_network(file: Path, described: Mapping[str, Any]) -> bytes:
     for number, step in enumerate(steps):
         graph.node.insert(number, step)
     tensor.elem_type = onnx.TensorProto.UINT8
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise FleetError(
+            f"cannot scale inside {file.name}: {reason}",
+            "export it with an input of bytes, or leave it as it is",
+        ) from error
     data: bytes = model.SerializeToString()
     return data
 

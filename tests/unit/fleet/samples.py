@@ -9,12 +9,23 @@ from typing import Any
 
 from verge.fleet import project
 
+_REPOSITORY = Path(__file__).parents[3]
+
 
 def make_project(root: Path) -> project.Project:
     """Make an empty checkout."""
     (root / "components").mkdir(parents=True)
     (root / "tasks.py").touch()
     return project.Project(root)
+
+
+def make_project_with_detector(root: Path) -> project.Project:
+    """Make a checkout with the detector and the pictures that ship, and results of its own."""
+    made = make_project(root)
+    name = "verge.OnnxObjectDetection"
+    (made.components_dir / name).symlink_to(_REPOSITORY / "components" / name)
+    (made.root / "pictures").symlink_to(_REPOSITORY / "pictures")
+    return made
 
 
 def recipe_text(

@@ -25,10 +25,7 @@ CHANNELS = {"NCHW": (1, 3, 1, 1), "NHWC": (3,), "CHW": (3, 1, 1)}
 @pytest.fixture
 def where(tmp_path: Path) -> project.Project:
     """Return a checkout with the detector and the pictures that ship."""
-    made = samples.make_project(tmp_path / "checkout")
-    (made.components_dir / models.DETECTOR).symlink_to(ROOT / "components" / models.DETECTOR)
-    (made.root / "pictures").symlink_to(ROOT / "pictures")
-    return made
+    return samples.make_project_with_detector(tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -121,3 +118,18 @@ def test_scales_each_channel_as_the_card_says(tmp_path: Path, layout: str, kind:
     wanted = (picture / 255 - np.reshape(mean, by_channel)) / np.reshape(std, by_channel)
     precision = 1e-5 if kind == TensorProto.FLOAT else 2e-2
     np.testing.assert_allclose(detect(tmp_path / "m.onnx", picture), wanted, atol=precision)
+
+
+def test_a_network_that_cannot_be_changed_is_refused(tmp_path: Path) -> None:
+    """Where names of ours are taken in the network, that is said in one sentence."""
+    shape = SHAPES["NCHW"]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["in"], ["verge_bytes_scaled"])],
+        "taken",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("verge_bytes_scaled", TensorProto.FLOAT, shape)],
+    )
+    onnx.save(helper.make_model(graph), str(tmp_path / "m.onnx"))
+    described = {"name": "in", "layout": "NCHW", "divide": 1, "mean": [0] * 3, "std": [1] * 3}
+    with pytest.raises(errors.FleetError, match=r"cannot scale inside m\.onnx"):
+        model_bytes._change_network(tmp_path / "m.onnx", described)

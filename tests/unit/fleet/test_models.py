@@ -21,10 +21,7 @@ MODEL = ROOT / "components" / "verge.OnnxModel" / "model"
 @pytest.fixture
 def where(tmp_path: Path) -> project.Project:
     """Return a checkout with the detector and the pictures that ship, and results of its own."""
-    made = samples.make_project(tmp_path / "checkout")
-    (made.components_dir / models.DETECTOR).symlink_to(ROOT / "components" / models.DETECTOR)
-    (made.root / "pictures").symlink_to(ROOT / "pictures")
-    return made
+    return samples.make_project_with_detector(tmp_path / "checkout")
 
 
 @pytest.fixture
